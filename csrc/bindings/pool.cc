@@ -1,0 +1,58 @@
+#include <pybind11/stl.h>
+
+#include "bindings/arrays.h"
+#include "cpu/pool/pool_args.h"
+#include "cpu/runtime/dispatch.h"
+
+namespace fastconv::bindings {
+namespace {
+
+const int32_t* table(const py::array& array, int64_t count, const char* name) {
+  return static_cast<const int32_t*>(dense(array, count, 4, name));
+}
+
+// Every window must lie inside the image: the kernels do not check.
+void require_inside(const int32_t* start, const int32_t* end, int64_t count, int64_t extent, const char* name) {
+  for (int64_t i = 0; i < count; i++)
+    if (start[i] < 0 || end[i] > extent) throw py::value_error(std::string(name) + ": window outside the input");
+}
+
+void pool(const std::string& name, int code, const py::array& x, py::array y, const py::object& indices,
+          std::array<int64_t, 2> dilation, const py::array& row_start, const py::array& row_end,
+          const py::array& row_count, const py::array& col_start, const py::array& col_end,
+          const py::array& col_count) {
+  const DType dtype = dtype_of(code);
+  if (x.ndim() != 4 || y.ndim() != 4) throw py::value_error("x, y: expected 4 dimensions (NHWC)");
+  PoolArgs args{};
+  PoolProblem& d = args.problem;
+  d.n = x.shape(0), d.h = x.shape(1), d.w = x.shape(2), d.c = x.shape(3);
+  d.p = y.shape(1), d.q = y.shape(2);
+  d.dilation_h = dilation[0], d.dilation_w = dilation[1];
+  if (d.dilation_h < 1 || d.dilation_w < 1) throw py::value_error("dilation must be positive");
+  d.row_start = table(row_start, d.p, "row_start"), d.row_end = table(row_end, d.p, "row_end");
+  d.col_start = table(col_start, d.q, "col_start"), d.col_end = table(col_end, d.q, "col_end");
+  d.row_count = table(row_count, d.p, "row_count"), d.col_count = table(col_count, d.q, "col_count");
+  require_inside(d.row_start, d.row_end, d.p, d.h, "rows");
+  require_inside(d.col_start, d.col_end, d.q, d.w, "columns");
+  const int64_t outputs = elements({d.n, d.p, d.q, d.c});
+  args.x = dense(x, elements({d.n, d.h, d.w, d.c}), storage_size(dtype), "x");
+  args.y = dense_out(y, outputs, storage_size(dtype), "y");
+  if (!indices.is_none()) {
+    py::array array = py::cast<py::array>(indices);
+    args.indices = static_cast<int64_t*>(dense_out(array, outputs, 8, "indices"));
+  }
+  const DTypeKernels& kernels_of = kernels().dtype[int(dtype)];
+  if (name != "max" && name != "avg") throw py::value_error("unknown pooling '" + name + "'");
+  py::gil_scoped_release release;
+  (name == "max" ? kernels_of.max_pool : kernels_of.avg_pool)(ThreadPool::instance(), args);
+}
+
+}  // namespace
+
+void bind_pool(py::module_& m) {
+  m.def("pool", &pool, py::arg("kind"), py::arg("dtype"), py::arg("x"), py::arg("y"), py::arg("indices"),
+        py::arg("dilation"), py::arg("row_start"), py::arg("row_end"), py::arg("row_count"), py::arg("col_start"),
+        py::arg("col_end"), py::arg("col_count"));
+}
+
+}  // namespace fastconv::bindings

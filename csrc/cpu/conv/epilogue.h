@@ -1,0 +1,48 @@
+// Finished sums to output: y = act(sum + bias + residual), rounded once to the storage type.
+#pragma once
+
+#include "cpu/conv/conv.h"
+#include "cpu/simd/vec.h"
+
+namespace fastconv::FC_ISA {
+
+template <class S>
+struct ConvStore {
+  using T = Compute<S>;
+  using V = Vec<T>;
+
+  const T* bias;      // of this group's first filter, or null
+  const S* residual;  // likewise, row 0
+  S* y;
+  int64_t row_stride;  // K: channels of all groups
+  Activation activation;
+
+  FC_INLINE ConvStore(const ConvArgs& args, int64_t row0, int64_t k0)
+      : bias(args.bias ? static_cast<const T*>(args.bias) + k0 : nullptr),
+        residual(args.residual ? static_cast<const S*>(args.residual) + row0 * args.problem.k + k0 : nullptr),
+        y(static_cast<S*>(args.y) + row0 * args.problem.k + k0),
+        row_stride(args.problem.k),
+        activation(args.activation) {}
+
+  FC_INLINE void operator()(const T* acc, int64_t ld, int64_t row, int64_t rows, int64_t col, int64_t cols) const {
+    for (int64_t i = 0; i < rows; i++) {
+      const int64_t at = (row + i) * row_stride + col;
+      int64_t j = 0;
+      for (; j + V::width <= cols; j += V::width) {
+        typename V::Reg v = V::load(acc + i * ld + j);
+        if (bias) v = V::add(v, V::load(bias + col + j));
+        if (residual) v = V::add(v, V::load(residual + at + j));
+        V::store(y + at + j, activate<T>(v, activation));
+      }
+      if (j < cols) {
+        const int64_t rest = cols - j;
+        typename V::Reg v = V::load(acc + i * ld + j);  // scratch is nr wide: no mask needed
+        if (bias) v = V::add(v, V::load(bias + col + j, rest));
+        if (residual) v = V::add(v, V::load(residual + at + j, rest));
+        V::store(y + at + j, activate<T>(v, activation), rest);
+      }
+    }
+  }
+};
+
+}  // namespace fastconv::FC_ISA

@@ -1,0 +1,67 @@
+// Every block size of the CPU GEMM, one row per ISA, and the pure function that cuts a problem.
+//
+//   registers   mr x nv vectors of accumulators + nv of B + 1 broadcast of A
+//   L1          a row panel of A (mr x kc) is read once per column panel
+//   L2          a block of B (kc x nc) is read once per row panel, beside the mc x nc partial sums
+//
+// No block size changes a result: each output element is one chain of fused multiply-adds in the
+// order of k, cut only at multiples of kc, and kc depends on nothing but the length of the chain.
+#pragma once
+
+#include "cpu/gemm/gemm_sizes.h"
+#include "cpu/simd/vec.h"
+
+namespace fastconv::FC_ISA {
+
+template <class T>
+struct Tile {
+#if defined(__AVX512F__)
+  static constexpr int mr = 14, nv = 2;  // 28 + 2 + 1 = 31 of 32 registers
+#elif defined(__AVX2__)
+  static constexpr int mr = 6, nv = 2;  // 12 + 2 + 1 = 15 of 16 registers
+#else
+  static constexpr int mr = 6, nv = 2;  // 12 + 2 + 1 = 15 of 16 registers (SSE2; NEON has 32)
+#endif
+  static constexpr int nr = nv * Vec<T>::width;
+};
+
+// In elements of 4 bytes; doubles take half as many in k.
+inline constexpr int64_t kMaxKc = 384;  // A panel 14 x 384 x 4 B = 21 KiB of a 32 KiB L1
+inline constexpr int64_t kMaxNc = 512;  // B block 384 x 512 x 4 B = 768 KiB of a 1 MiB L2
+inline constexpr int64_t kMaxMc = 112;  // partial sums 112 x 512 x 4 B = 224 KiB
+
+template <class T>
+FC_INLINE GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, int64_t groups, int threads) {
+  constexpr int64_t mr = Tile<T>::mr, nr = Tile<T>::nr;
+  const auto ceil_div = [](int64_t a, int64_t b) __attribute__((always_inline)) { return (a + b - 1) / b; };
+  GemmPlan plan{};
+  const int64_t max_kc = kMaxKc * 4 / int64_t(sizeof(T));
+  plan.k_blocks = k > 0 ? ceil_div(k, max_kc) : 1;
+  plan.kc = k > 0 ? ceil_div(k, plan.k_blocks) : 0;
+  plan.mc = m < kMaxMc ? m : kMaxMc / mr * mr;
+  const int64_t n_panels = ceil_div(n, nr);
+  const int64_t most_panels = kMaxNc / nr;
+  plan.nc = ceil_div(n_panels, ceil_div(n_panels, most_panels)) * nr;
+  // Enough pieces that no thread waits long for the last one: columns are cut first while there is
+  // more than one row panel's work in a piece, then rows.
+  const int64_t wanted = threads > 1 ? 4 * int64_t(threads) : 1;
+  while (groups * ceil_div(m, plan.mc) * ceil_div(n, plan.nc) < wanted) {
+    if (plan.mc > 4 * mr) {
+      plan.mc = ceil_div(ceil_div(plan.mc, 2), mr) * mr;
+    } else if (plan.nc > 4 * nr) {
+      plan.nc = ceil_div(ceil_div(plan.nc, nr), 2) * nr;
+    } else {
+      break;
+    }
+  }
+  plan.m_blocks = ceil_div(m, plan.mc);
+  plan.n_blocks = ceil_div(n, plan.nc);
+  plan.a_stride = plan.kc + 16;  // 64 B off a power of two, so that the rows of a panel spread over L1's sets
+  plan.a_bytes = ceil_div(mr * plan.a_stride * int64_t(sizeof(T)), 64) * 64;
+  plan.c_bytes = (plan.k_blocks > 1 ? plan.mc * plan.nc : mr * nr) * int64_t(sizeof(T));
+  plan.thread_bytes = ceil_div(plan.a_bytes + plan.c_bytes, 4096) * 4096;
+  plan.threads = threads;
+  return plan;
+}
+
+}  // namespace fastconv::FC_ISA

@@ -1,0 +1,64 @@
+// C[m][n] = A[m][k] * B[k][n] over blocks: the loops around the register tile.
+//
+//   for each block of mc rows and nc columns          (the unit that threads share out)
+//     for each kc of k                                 B block (kc x nc) stays in L2
+//       for each panel of <= mr rows                   A panel (mr x kc) is gathered into L1
+//         for each panel of nr columns                 register tile
+//           last kc: epilogue writes the output
+//
+// `Rows` gathers A: rows.load(dst, stride, row, rows, k0, kc) writes a panel in the compute type.
+// `Store` is the epilogue: store(acc, ld, row, rows, col, cols) consumes finished sums.
+// A dense matrix, the windows of an image, and a 16-bit copy of either differ only in `Rows`.
+#pragma once
+
+#include "cpu/gemm/tile.h"
+#include "cpu/runtime/flush_denormals.h"
+#include "cpu/runtime/thread_pool.h"
+
+namespace fastconv::FC_ISA {
+
+// One block. `b` is the packed B of pack.h, [n/nr panels][k][nr].
+template <class T, class Rows, class Store>
+FC_INLINE void gemm_block(const GemmPlan& plan, int64_t m, int64_t n, int64_t k, const Rows& rows, const T* b,
+                          const Store& store, int64_t m_block, int64_t n_block, char* scratch) {
+  constexpr int64_t mr = Tile<T>::mr, nr = Tile<T>::nr;
+  T* const a_panel = reinterpret_cast<T*>(scratch);
+  T* const sums = reinterpret_cast<T*>(scratch + plan.a_bytes);
+  const bool keep_sums = plan.k_blocks > 1;
+  const int64_t ldc = keep_sums ? plan.nc : nr;
+
+  const int64_t m0 = m_block * plan.mc, m_count = m - m0 < plan.mc ? m - m0 : plan.mc;
+  const int64_t n0 = n_block * plan.nc, n_count = n - n0 < plan.nc ? n - n0 : plan.nc;
+  const int64_t panels = (m_count + mr - 1) / mr;
+
+  for (int64_t k_block = 0; k_block < plan.k_blocks; k_block++) {
+    const int64_t k0 = k_block * plan.kc, kc = k - k0 < plan.kc ? k - k0 : plan.kc;
+    const bool last = k_block + 1 == plan.k_blocks;
+    for (int64_t panel = 0; panel < panels; panel++) {
+      // Panels of even height: 49 rows are 13 + 12 + 12 + 12, not 14 + 14 + 14 + 7.
+      const int64_t row = m_count * panel / panels, row_count = m_count * (panel + 1) / panels - row;
+      rows.load(a_panel, plan.a_stride, m0 + row, row_count, k0, kc);
+      const TileKernel<T> tile = gemm_tile_for<T>(row_count);
+      for (int64_t col = 0; col < n_count; col += nr) {
+        T* const c = keep_sums ? sums + row * ldc + col : sums;
+        tile(a_panel, plan.a_stride, b + (n0 + col) * k + k0 * nr, kc, c, ldc, k_block > 0);
+        if (last) store(c, ldc, m0 + row, row_count, n0 + col, n_count - col < nr ? n_count - col : nr);
+      }
+    }
+  }
+}
+
+// Groups are independent GEMMs of one shape: rows(g), b + g * b_stride, store(g).
+template <class T, class RowsOf, class StoreOf>
+FC_INLINE void gemm(ThreadPool& pool, const GemmPlan& plan, int64_t m, int64_t n, int64_t k, int64_t groups,
+                    const RowsOf& rows_of, const T* b, int64_t b_stride, const StoreOf& store_of, char* scratch) {
+  const int64_t blocks = plan.m_blocks * plan.n_blocks;
+  parallel_for(pool, groups * blocks, plan.threads, [&](int64_t item, int thread) {
+    const FlushDenormals flush;
+    const int64_t group = item / blocks, block = item % blocks;
+    gemm_block<T>(plan, m, n, k, rows_of(group), b + group * b_stride, store_of(group), block / plan.n_blocks,
+                  block % plan.n_blocks, scratch + thread * plan.thread_bytes);
+  });
+}
+
+}  // namespace fastconv::FC_ISA

@@ -1,0 +1,84 @@
+#include "cpu/runtime/dispatch.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+
+namespace fastconv {
+namespace {
+
+struct Candidate {
+  const char* name;
+  const Kernels* table;  // null where this build does not have it
+  bool (*cpu_has)();
+};
+
+const Candidate kCandidates[] = {
+    {"portable", &portable::kernels, [] { return true; }},
+#if defined(FC_HAVE_AVX2)
+    {"avx2", &avx2::kernels,
+     [] {
+       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
+              __builtin_cpu_supports("bmi2");
+     }},
+#else
+    {"avx2", nullptr, [] { return false; }},
+#endif
+#if defined(FC_HAVE_AVX512)
+    {"avx512", &avx512::kernels,
+     [] {
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+              __builtin_cpu_supports("bmi2");
+     }},
+#else
+    {"avx512", nullptr, [] { return false; }},
+#endif
+};
+
+const Kernels* find(const std::string& name) {
+  std::string usable;
+  for (const std::string& isa : supported_isas()) usable += (usable.empty() ? "" : ", ") + isa;
+  for (const Candidate& candidate : kCandidates) {
+    if (name != candidate.name) continue;
+    if (!candidate.table) throw std::runtime_error("ISA '" + name + "' is not in this build; usable: " + usable);
+    if (!candidate.cpu_has()) throw std::runtime_error("ISA '" + name + "' is not in this CPU; usable: " + usable);
+    return candidate.table;
+  }
+  throw std::runtime_error("unknown ISA '" + name + "'; usable: " + usable);
+}
+
+const Kernels* first_choice() {
+  if (const char* forced = std::getenv("FASTCONV_ISA"); forced && *forced) {
+    try {
+      return find(forced);
+    } catch (const std::runtime_error& error) {
+      throw std::runtime_error(std::string("FASTCONV_ISA: ") + error.what());
+    }
+  }
+  return find(supported_isas().back());
+}
+
+std::atomic<const Kernels*> current{nullptr};
+
+}  // namespace
+
+std::vector<std::string> supported_isas() {
+  std::vector<std::string> names;
+  for (const Candidate& candidate : kCandidates)
+    if (candidate.table && candidate.cpu_has()) names.push_back(candidate.name);
+  return names;
+}
+
+const Kernels& kernels() {
+  const Kernels* table = current.load(std::memory_order_acquire);
+  if (!table) {
+    table = first_choice();
+    current.store(table, std::memory_order_release);
+  }
+  return *table;
+}
+
+void set_isa(const std::string& name) { current.store(find(name), std::memory_order_release); }
+
+}  // namespace fastconv

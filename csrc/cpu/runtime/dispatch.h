@@ -1,0 +1,16 @@
+// Which ISA's kernels run. Decided once, on first use: the best that the CPU has, or what
+// FASTCONV_ISA names. Throws std::runtime_error where that is impossible.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cpu/kernels.h"
+
+namespace fastconv {
+
+const Kernels& kernels();
+void set_isa(const std::string& name);      // for tests and `--isa`: switches between calls
+std::vector<std::string> supported_isas();  // worst to best
+
+}  // namespace fastconv

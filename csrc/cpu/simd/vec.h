@@ -1,0 +1,79 @@
+// Vec<float> and Vec<double> of the ISA that this translation unit is compiled for, and what can be
+// written once over them. The build defines FC_ISA (the namespace) beside the matching -m flags.
+#pragma once
+
+#include <math.h>
+
+#ifndef FC_ISA
+#error "kernel sources are compiled once per ISA with -DFC_ISA=portable|avx2|avx512 (see setup.py)"
+#endif
+
+#if defined(__AVX512F__)
+#include "cpu/simd/vec_avx512.h"
+#elif defined(__AVX2__)
+#include "cpu/simd/vec_avx2.h"
+#else
+#include "cpu/simd/vec_portable.h"
+#endif
+
+#include "problem.h"
+
+namespace fastconv::FC_ISA {
+
+// e^x for floats, within 2 ulp: x = n ln2 + r, |r| <= ln2/2, e^r by a degree-6 polynomial (the
+// coefficients of Cephes' expf), ln2 split in two so that n ln2 is exact in the first part.
+FC_INLINE Vec<float>::Reg exp(Vec<float>::Reg x) {
+  using V = Vec<float>;
+  x = V::min(V::set1(89.0f), x);  // beyond: Inf by overflow. NaN stays, being the second operand.
+  x = V::max(V::set1(-104.0f), x);
+  const V::Reg n = V::round(V::mul(x, V::set1(1.44269504088896341f)));
+  V::Reg r = V::fma(n, V::set1(-0.693359375f), x);
+  r = V::fma(n, V::set1(2.12194440e-4f), r);
+  V::Reg poly = V::set1(1.9875691500e-4f);
+  poly = V::fma(poly, r, V::set1(1.3981999507e-3f));
+  poly = V::fma(poly, r, V::set1(8.3334519073e-3f));
+  poly = V::fma(poly, r, V::set1(4.1665795894e-2f));
+  poly = V::fma(poly, r, V::set1(1.6666665459e-1f));
+  poly = V::fma(poly, r, V::set1(5.0000001201e-1f));
+  poly = V::fma(V::mul(r, r), poly, V::add(r, V::set1(1.0f)));
+  return V::scale_by_power_of_two(poly, n);
+}
+
+// Doubles serve references and gradient checks: libm, lane by lane.
+FC_INLINE Vec<double>::Reg exp(Vec<double>::Reg x) {
+  double lanes[Vec<double>::width];
+  Vec<double>::store(lanes, x);
+  for (double& lane : lanes) lane = ::exp(lane);
+  return Vec<double>::load(lanes);
+}
+
+template <class T>
+FC_INLINE typename Vec<T>::Reg sigmoid(typename Vec<T>::Reg x) {
+  using V = Vec<T>;
+  return V::div(V::set1(1), V::add(V::set1(1), exp(V::sub(V::set1(0), x))));
+}
+
+// NaN goes through every one of these: it is the second operand of max and min.
+template <class T>
+FC_INLINE typename Vec<T>::Reg activate(typename Vec<T>::Reg x, Activation activation) {
+  using V = Vec<T>;
+  switch (activation) {
+    case Activation::kNone: return x;
+    case Activation::kReLU: return V::max(V::set1(0), x);
+    case Activation::kReLU6: return V::min(V::set1(6), V::max(V::set1(0), x));
+    case Activation::kSiLU: return V::div(x, V::add(V::set1(1), exp(V::sub(V::set1(0), x))));
+    case Activation::kSigmoid: return sigmoid<T>(x);
+  }
+  return x;
+}
+
+// dst[i] = src[i] in the compute type, i < n.
+template <class T>
+FC_INLINE void load_row(Compute<T>* dst, const T* src, int64_t n) {
+  using V = Vec<Compute<T>>;
+  int64_t i = 0;
+  for (; i + V::width <= n; i += V::width) V::store(dst + i, V::load(src + i));
+  if (i < n) V::store(dst + i, V::load(src + i, n - i), n - i);
+}
+
+}  // namespace fastconv::FC_ISA
