@@ -7,6 +7,13 @@
 namespace fastconv::bindings {
 
 void bind_runtime(py::module_& m) {
+  py::register_exception_translator([](std::exception_ptr p) {
+    try {
+      if (p) std::rethrow_exception(p);
+    } catch (const IsaError& error) {
+      py::set_error(py::module_::import("fastconv.errors").attr("DeviceError"), error.what());
+    }
+  });
   m.def("isa", [] { return kernels().isa; }, "Name of the ISA whose kernels run.");
   m.def("set_isa", &set_isa, py::arg("name"));
   m.def("supported_isas", &supported_isas, "ISAs that this build and this CPU share, worst to best.");

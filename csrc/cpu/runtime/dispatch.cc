@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <stdexcept>
 
 namespace fastconv {
 namespace {
@@ -41,19 +40,19 @@ const Kernels* find(const std::string& name) {
   for (const std::string& isa : supported_isas()) usable += (usable.empty() ? "" : ", ") + isa;
   for (const Candidate& candidate : kCandidates) {
     if (name != candidate.name) continue;
-    if (!candidate.table) throw std::runtime_error("ISA '" + name + "' is not in this build; usable: " + usable);
-    if (!candidate.cpu_has()) throw std::runtime_error("ISA '" + name + "' is not in this CPU; usable: " + usable);
+    if (!candidate.table) throw IsaError("ISA '" + name + "' is not in this build; usable: " + usable);
+    if (!candidate.cpu_has()) throw IsaError("ISA '" + name + "' is not in this CPU; usable: " + usable);
     return candidate.table;
   }
-  throw std::runtime_error("unknown ISA '" + name + "'; usable: " + usable);
+  throw IsaError("unknown ISA '" + name + "'; usable: " + usable);
 }
 
 const Kernels* first_choice() {
   if (const char* forced = std::getenv("FASTCONV_ISA"); forced && *forced) {
     try {
       return find(forced);
-    } catch (const std::runtime_error& error) {
-      throw std::runtime_error(std::string("FASTCONV_ISA: ") + error.what());
+    } catch (const IsaError& error) {
+      throw IsaError(std::string("FASTCONV_ISA: ") + error.what());
     }
   }
   return find(supported_isas().back());

@@ -1,13 +1,18 @@
 // Which ISA's kernels run. Decided once, on first use: the best that the CPU has, or what
-// FASTCONV_ISA names. Throws std::runtime_error where that is impossible.
+// FASTCONV_ISA names. Throws IsaError where that is impossible.
 #pragma once
 
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "cpu/kernels.h"
 
 namespace fastconv {
+
+struct IsaError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 const Kernels& kernels();
 void set_isa(const std::string& name);      // for tests and `--isa`: switches between calls

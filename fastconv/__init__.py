@@ -1,0 +1,46 @@
+"""fastconv: a convolution engine for Python, in kernels written by hand.
+
+``fastconv.ops``     arrays in, arrays out: conv2d, pooling, linear, norms, activations
+``fastconv.nn``      layers on top of them
+``fastconv.models``  the classic CNNs, built from the layers
+``fastconv.bench``   what ``fastconv bench`` measures with
+"""
+
+from __future__ import annotations
+
+from . import models, nn, ops
+from .backends import device, devices
+from .backends.cpu import num_threads, set_num_threads
+from .errors import (
+    AlgorithmError,
+    DeviceError,
+    DTypeError,
+    FileFormatError,
+    ModelError,
+    ShapeError,
+    StateDictError,
+)
+
+from .nn import load, save
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AlgorithmError",
+    "DTypeError",
+    "DeviceError",
+    "FileFormatError",
+    "ModelError",
+    "ShapeError",
+    "StateDictError",
+    "__version__",
+    "device",
+    "devices",
+    "load",
+    "models",
+    "nn",
+    "num_threads",
+    "ops",
+    "save",
+    "set_num_threads",
+]

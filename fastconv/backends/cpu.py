@@ -1,0 +1,241 @@
+"""The CPU's kernels as rows of the registry. Each function takes dense channels-last arrays and calls fastconv._core."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from ..errors import ShapeError
+from ..problem import ITEM_SIZE, ConvProblem, LinearProblem
+from .registry import Kernel, register
+
+Array = NDArray[Any]
+
+DTYPE_CODE = {"float32": 0, "float16": 1, "bfloat16": 2, "float64": 3}
+ACTIVATION_CODE = {None: 0, "relu": 1, "relu6": 2, "silu": 3, "sigmoid": 4}
+UNARY_CODE = {"relu": 0, "relu6": 1, "silu": 2, "sigmoid": 3, "leaky_relu": 4, "tanh": 5}
+
+def isa() -> str:
+    """The instruction set whose kernels run: portable, avx2 or avx512.
+
+    Raises DeviceError where FASTCONV_ISA names one that this CPU or this build has not.
+    """
+    return str(_core.isa())
+
+
+def supported_isas() -> list[str]:
+    """What this build and this CPU share, worst to best."""
+    return list(_core.supported_isas())
+
+
+@contextlib.contextmanager
+def force_isa(name: str) -> Iterator[None]:
+    """Runs the kernels of another instruction set within a block: for tests and comparisons.
+
+    Raises DeviceError for one that this CPU or this build has not.
+    """
+    before = isa()
+    _core.set_isa(name)
+    try:
+        yield
+    finally:
+        _core.set_isa(before)
+
+
+def num_threads() -> int:
+    """Threads that kernels use; by default the CPUs that affinity mask and cgroup quota leave."""
+    return int(_core.num_threads())
+
+
+def set_num_threads(threads: int) -> None:
+    """Sets the threads that kernels use. Results do not depend on it.
+
+    Raises ShapeError outside 1..1024.
+    """
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= _core.MAX_THREADS:
+        raise ShapeError(f"threads: expected an integer in 1..{_core.MAX_THREADS}, got {threads!r}")
+    _core.set_num_threads(threads)
+
+
+def core_problem(problem: ConvProblem) -> _core.ConvProblem:
+    """csrc/problem.h's struct for a problem."""
+    (top, _), (left, _) = problem.padding
+    return _core.ConvProblem(
+        n=problem.n,
+        c=problem.c,
+        h=problem.h,
+        w=problem.w,
+        k=problem.k,
+        r=problem.r,
+        s=problem.s,
+        p=problem.p,
+        q=problem.q,
+        stride_h=problem.stride[0],
+        stride_w=problem.stride[1],
+        pad_top=top,
+        pad_left=left,
+        dilation_h=problem.dilation[0],
+        dilation_w=problem.dilation[1],
+        groups=problem.groups,
+    )
+
+
+def copy(src: Array, dst: Array) -> None:
+    """dst[...] = src for equal shapes of up to 4 dimensions and equal dtypes, whatever the strides."""
+    _core.copy(src.view(f"u{src.itemsize}") if src.dtype.kind == "V" else src, dst)
+
+
+class ConvWeight:
+    """A convolution weight in the forms that algorithms ask for, each made on first use and kept.
+
+    `array` is the logical (K, C/groups, R, S) weight; it must not change while this object is in use.
+    """
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self._krsc: Array | None = None
+        self._panels: dict[tuple[str, int], Array] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.array.dtype
+
+    def krsc(self) -> Array:
+        """(K, R, S, C/groups), dense, in the storage dtype."""
+        if self._krsc is None:
+            view = self.array.transpose(0, 2, 3, 1)
+            if view.flags.c_contiguous and view.flags.aligned:
+                self._krsc = view
+            else:
+                self._krsc = np.empty(view.shape, view.dtype)
+                copy(view, self._krsc)
+        return self._krsc
+
+    def panels(self, problem: ConvProblem) -> Array:
+        """Packed for the register tile of the ISA in force (csrc/cpu/gemm/pack.h)."""
+        key = (isa(), problem.groups)
+        if key not in self._panels:
+            code = DTYPE_CODE[problem.dtype]
+            self._panels[key] = _core.pack_weight(code, core_problem(problem), self.krsc())
+        return self._panels[key]
+
+
+def _conv_kernel(algo: str) -> Any:
+    def run(
+        problem: ConvProblem,
+        x: Array,
+        weight: ConvWeight,
+        bias: Array | None,
+        residual: Array | None,
+        y: Array,
+        activation: str | None,
+    ) -> None:
+        form = weight.krsc() if algo == "reference" else weight.panels(problem)
+        code = DTYPE_CODE[problem.dtype]
+        _core.conv(algo, code, core_problem(problem), x, form, bias, residual, y, ACTIVATION_CODE[activation])
+
+    return run
+
+
+def _conv_workspace(algo: str) -> Any:
+    return lambda problem: int(_core.conv_workspace(algo, DTYPE_CODE[problem.dtype], core_problem(problem)))
+
+
+def _gemm_cost(problem: ConvProblem) -> float:
+    """Multiply-adds, columns rounded up to a register tile's (a depthwise group uses one of them)."""
+    columns = problem.k // problem.groups
+    tile = {"avx512": 32, "avx2": 16}.get(isa(), 8)
+    return problem.macs / max(columns, 1) * (-(-columns // tile) * tile)
+
+
+def _gathered(problem: ConvProblem) -> int:
+    """Elements of the column matrix."""
+    return problem.n * problem.p * problem.q * problem.r * problem.s * problem.c
+
+
+# Gathering costs about 4 multiply-adds' time an element where it goes into L1 (implicit), and 30 where the
+# column matrix is written to memory and read back: measured on the 3x3 layers of VGG-16 and ResNet-50.
+register(
+    Kernel(
+        "conv2d",
+        "cpu",
+        "implicit_gemm",
+        _conv_kernel("implicit_gemm"),
+        workspace=_conv_workspace("implicit_gemm"),
+        cost=lambda d: _gemm_cost(d) + 4.0 * _gathered(d),
+    )
+)
+register(
+    Kernel(
+        "conv2d",
+        "cpu",
+        "im2col_gemm",
+        _conv_kernel("im2col_gemm"),
+        workspace=_conv_workspace("im2col_gemm"),
+        cost=lambda d: _gemm_cost(d) + 30.0 * _gathered(d),
+    )
+)
+# A scalar multiply-add in double with a bounds check each: about 60 vectorised ones.
+register(Kernel("conv2d", "cpu", "reference", _conv_kernel("reference"), cost=lambda d: 60.0 * d.macs + 1e5))
+
+
+def _linear(problem: LinearProblem, x: Array, weight: Array, bias: Array | None, y: Array) -> None:
+    _core.linear(DTYPE_CODE[problem.dtype], x, weight, bias, y)
+
+
+register(Kernel("linear", "cpu", "dot", _linear))
+
+
+def _pool(kind: str) -> Any:
+    def run(problem: Any, x: Array, y: Array, indices: Array | None) -> None:
+        rows, cols = problem.windows
+        dilation = [problem.dilation[0], problem.dilation[1]]
+        _core.pool(kind, DTYPE_CODE[problem.dtype], x, y, indices, dilation, *rows, *cols)
+
+    return run
+
+
+register(Kernel("max_pool2d", "cpu", "window", _pool("max")))
+register(Kernel("avg_pool2d", "cpu", "window", _pool("avg")))
+
+
+def _unary(problem: Any, x: Array, y: Array, function: str, slope: float) -> None:
+    _core.unary(DTYPE_CODE[problem.dtype], UNARY_CODE[function], x, y, slope)
+
+
+register(Kernel("activation", "cpu", "vector", _unary))
+register(
+    Kernel(
+        "batch_norm",
+        "cpu",
+        "scale_shift",
+        lambda problem, x, scale, shift, y: _core.batch_norm(DTYPE_CODE[problem.dtype], x, scale, shift, y),
+    )
+)
+register(
+    Kernel(
+        "local_response_norm",
+        "cpu",
+        "channels",
+        lambda problem, x, y, size, alpha, beta, k: _core.local_response_norm(
+            DTYPE_CODE[problem.dtype], x, y, size, alpha, beta, k
+        ),
+    )
+)
+register(
+    Kernel("softmax", "cpu", "rows", lambda problem, x, y: _core.softmax(DTYPE_CODE[problem.dtype], x, y, False))
+)
+register(
+    Kernel("log_softmax", "cpu", "rows", lambda problem, x, y: _core.softmax(DTYPE_CODE[problem.dtype], x, y, True))
+)
+
+assert set(DTYPE_CODE) == set(ITEM_SIZE)

@@ -1,0 +1,178 @@
+"""The kernel table: what can compute what, why not, and which one is taken.
+
+A `Kernel` is a row: an operation, a device, an algorithm's name, the dtypes it takes, a predicate that returns
+``None`` or the reason for refusing, the workspace it needs, and what it is expected to cost. `choose` picks the
+cheapest row that accepts; a tuning file or ``algo=`` overrides it. A kernel of yours goes through the same table:
+
+>>> from fastconv.backends import registry
+>>> [kernel.algo for kernel in registry.kernels("conv2d", "cpu")]
+['implicit_gemm', 'im2col_gemm', 'reference']
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import AlgorithmError, FileFormatError
+
+FLOATS = ("float32", "float16", "bfloat16", "float64")
+
+
+class Problem(Protocol):
+    """What a kernel is chosen for. Hashable; prints as one line."""
+
+    @property
+    def dtype(self) -> str: ...
+
+
+def _accepts(problem: Any) -> str | None:
+    return None
+
+
+def _nothing(problem: Any) -> int:
+    return 0
+
+
+def _unit_cost(problem: Any) -> float:
+    return 1.0
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One row of the table.
+
+    `run` is called with the problem and the operation's arrays (channels-last, dense, already allocated); the
+    signature for each operation is that of the functions in fastconv.backends.cpu. `cost` is in
+    multiply-adds of a well-fed core, or any unit that all kernels of the operation share.
+    """
+
+    op: str
+    device: str
+    algo: str
+    run: Callable[..., None]
+    dtypes: tuple[str, ...] = FLOATS
+    refuses: Callable[[Any], str | None] = _accepts
+    workspace: Callable[[Any], int] = _nothing
+    cost: Callable[[Any], float] = _unit_cost
+
+    def refusal(self, problem: Problem) -> str | None:
+        """Why this kernel does not take the problem, or None."""
+        if problem.dtype not in self.dtypes:
+            return f"dtype {problem.dtype}: takes {', '.join(self.dtypes)}"
+        return self.refuses(problem)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A kernel and why it was taken."""
+
+    kernel: Kernel
+    reason: str
+
+
+_table: list[Kernel] = []
+_choices: dict[tuple[str, str, Problem, str | None], Choice] = {}
+_tuning: dict[str, str] | None = None  # read on first use
+_CHOICES_KEPT = 4096
+
+
+def register(kernel: Kernel) -> Kernel:
+    """Adds a kernel; the same op, device and algorithm name replaces the earlier one."""
+    unregister(kernel.op, kernel.device, kernel.algo)
+    _table.append(kernel)
+    return kernel
+
+
+def unregister(op: str, device: str, algo: str) -> None:
+    """Takes a kernel out, if it is there."""
+    _table[:] = [k for k in _table if (k.op, k.device, k.algo) != (op, device, algo)]
+    _choices.clear()
+
+
+def kernels(op: str, device: str) -> list[Kernel]:
+    """All rows for an operation on a device, in the order of registration."""
+    return [k for k in _table if k.op == op and k.device == device]
+
+
+def choose(op: str, device: str, problem: Problem, algo: str | None = None) -> Choice:
+    """The kernel for a problem: `algo` if given, else the tuning file's, else the cheapest that accepts.
+
+    Raises AlgorithmError with every kernel's reason where none can do it.
+    """
+    key = (op, device, problem, algo)
+    choice = _choices.get(key)
+    if choice is None:
+        choice = _choose(op, device, problem, algo)
+        if len(_choices) >= _CHOICES_KEPT:
+            _choices.clear()
+        _choices[key] = choice
+    return choice
+
+
+def _choose(op: str, device: str, problem: Problem, algo: str | None) -> Choice:
+    rows = kernels(op, device)
+    names = ", ".join(k.algo for k in rows) or "none"
+    if algo is not None:
+        for kernel in rows:
+            if kernel.algo == algo:
+                if reason := kernel.refusal(problem):
+                    raise AlgorithmError(f"algo={algo!r} does not take this {op}: {reason}")
+                return Choice(kernel, f"algo={algo!r} was asked for")
+        raise AlgorithmError(f"algo: no {op} kernel {algo!r} on device {device!r}; expected one of: {names}")
+    if _tuning is None:
+        load_tuning(os.environ.get("FASTCONV_TUNING") or None)
+    tuned = (_tuning or {}).get(tuning_key(op, device, problem))
+    for kernel in rows:
+        if kernel.algo == tuned and kernel.refusal(problem) is None:
+            return Choice(kernel, "the tuning file says so")
+    willing = [k for k in rows if k.refusal(problem) is None]
+    if not willing:
+        reasons = "; ".join(f"{k.algo}: {k.refusal(problem)}" for k in rows) or "no kernel is registered"
+        raise AlgorithmError(f"no {op} kernel on device {device!r} takes {problem}: {reasons}")
+    best = min(willing, key=lambda k: k.cost(problem))
+    return Choice(best, "the only one that accepts" if len(willing) == 1 else "lowest predicted cost")
+
+
+def tuning_key(op: str, device: str, problem: Problem) -> str:
+    """The key of a problem in a tuning file."""
+    return f"{op}/{device}/{problem.dtype}/{problem}"
+
+
+def machine_key() -> str:
+    """The key of this machine in a tuning file: processor and operating system."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    return f"{name} / {platform.system()}"
+
+
+def load_tuning(path: str | os.PathLike[str] | None) -> int:
+    """Reads a tuning file, {machine: {op/device/dtype/problem: algo}}; returns the entries for this machine.
+
+    None forgets the one in force. The file that FASTCONV_TUNING names is read when a kernel is first chosen.
+    """
+    global _tuning
+    entries: dict[str, str] = {}
+    if path is not None:
+        try:
+            content = json.loads(Path(path).read_text())
+        except OSError as error:
+            raise FileFormatError(f"tuning file {str(path)!r}: {error.strerror}") from None
+        except ValueError as error:
+            raise FileFormatError(f"tuning file {str(path)!r}: not JSON: {error}") from None
+        if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
+            raise FileFormatError(f"tuning file {str(path)!r}: expected an object of objects, keyed by machine")
+        entries = {str(k): str(v) for k, v in content.get(machine_key(), {}).items()}
+    _tuning = entries
+    _choices.clear()
+    return len(entries)

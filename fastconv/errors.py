@@ -1,0 +1,31 @@
+"""The errors that fastconv raises for bad input. Each names the argument, what came and what was expected."""
+
+from __future__ import annotations
+
+
+class ShapeError(ValueError):
+    """A shape, or an argument that a shape follows from, is impossible."""
+
+
+class DTypeError(TypeError):
+    """A dtype, or a kind of object, that the operation does not take."""
+
+
+class DeviceError(RuntimeError):
+    """A device, ISA or array of another device that this process cannot use."""
+
+
+class AlgorithmError(ValueError):
+    """An algorithm that does not exist or refuses the problem; the text says why."""
+
+
+class StateDictError(ValueError):
+    """A state dict that does not fit the module: missing, unexpected and misshapen keys, all listed."""
+
+
+class FileFormatError(ValueError):
+    """A file that is not what its name or its use says."""
+
+
+class ModelError(ValueError):
+    """A model name that is not registered."""

@@ -1,0 +1,279 @@
+"""Module: a tree of layers with named parameters and buffers, PyTorch's vocabulary on NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DTypeError, ModelError, ShapeError, StateDictError
+from ..problem import ITEM_SIZE
+
+Array = NDArray[Any]
+Hook = Callable[["Module", Any, Any], None]
+
+
+class Parameter:
+    """A trainable array. `data` is read-only; assigning to it makes a new array and a new `version`.
+
+    Layers keep packed copies of their weights, keyed by the version: this is what makes that safe.
+    """
+
+    def __init__(self, data: Array) -> None:
+        self.version = -1
+        self.data = data
+
+    @property
+    def data(self) -> Array:
+        return self._data
+
+    @data.setter
+    def data(self, value: Array) -> None:
+        copy = np.array(value, order="C")
+        copy.flags.writeable = False
+        self._data = copy
+        self.version += 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.shape}, {self.dtype.name})"
+
+
+class Module:
+    """Base of all layers and networks. Attributes that are modules or parameters are registered by assignment.
+
+    >>> import fastconv as fc
+    >>> net = fc.nn.Sequential(fc.nn.Conv2d(1, 8, 3), fc.nn.ReLU())
+    >>> list(net.state_dict())
+    ['0.weight', '0.bias']
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        self._parameters: dict[str, Parameter | None] = {}
+        self._buffers: dict[str, Array] = {}
+        self._modules: dict[str, Module] = {}
+        self._hooks: list[Hook] = []
+        self.training = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, (Parameter, Module)):
+            if "_modules" not in self.__dict__:
+                raise AttributeError(f"{type(self).__name__}: call super().__init__() before assigning {name!r}")
+            table: dict[str, Any] = self._parameters if isinstance(value, Parameter) else self._modules
+            table[name] = value
+        object.__setattr__(self, name, value)
+
+    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+        """Sets a parameter, or None for one that this layer does without (a bias, say)."""
+        self._parameters[name] = parameter
+        object.__setattr__(self, name, parameter)
+
+    def register_buffer(self, name: str, value: Array) -> None:
+        """Sets an array that belongs to the state but is not trained."""
+        self._buffers[name] = value
+        object.__setattr__(self, name, value)
+
+    # -- running ---------------------------------------------------------------------------------------------
+
+    def forward(self, x: Any) -> Any:
+        """Computes the module's output; every subclass defines it."""
+        raise TypeError(f"{type(self).__name__} defines no forward()")
+
+    def __call__(self, x: Any) -> Any:
+        y = self.forward(x)
+        for hook in self._hooks:
+            hook(self, x, y)
+        return y
+
+    def register_forward_hook(self, hook: Hook) -> Callable[[], None]:
+        """Calls hook(module, input, output) after every forward; returns the function that removes it."""
+        self._hooks.append(hook)
+        return lambda: self._hooks.remove(hook)
+
+    def train(self, mode: bool = True) -> Module:
+        """Puts this module and all below it into training (or, with False, evaluation) mode."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Evaluation mode: Dropout passes its input on, BatchNorm2d uses its running statistics."""
+        return self.train(False)
+
+    # -- walking ---------------------------------------------------------------------------------------------
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, with dotted names."""
+        yield prefix, self
+        for name, module in self._modules.items():
+            yield from module.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly below this one."""
+        yield from self._modules.values()
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with dotted names."""
+        for prefix, module in self.named_modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    yield (f"{prefix}.{name}" if prefix else name), parameter
+
+    def parameters(self) -> Iterator[Parameter]:
+        """All parameters."""
+        for _, parameter in self.named_parameters():
+            yield parameter
+
+    def named_buffers(self) -> Iterator[tuple[str, Array]]:
+        """All buffers with dotted names."""
+        for prefix, module in self.named_modules():
+            for name, value in module._buffers.items():
+                yield (f"{prefix}.{name}" if prefix else name), value
+
+    def parameter_count(self) -> int:
+        """Trainable numbers in this module."""
+        return sum(parameter.size for parameter in self.parameters())
+
+    # -- state -----------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Array]:
+        """All parameters and buffers by dotted name. The arrays are the module's own, not copies."""
+        state: dict[str, Array] = {}
+        for prefix, module in self.named_modules():
+            dot = f"{prefix}." if prefix else ""
+            state.update({dot + name: p.data for name, p in module._parameters.items() if p is not None})
+            state.update({dot + name: value for name, value in module._buffers.items()})
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
+        """Copies arrays in by name, cast to each parameter's dtype; returns (missing, unexpected) keys.
+
+        Raises StateDictError listing every missing, unexpected (when strict) and misshapen key; then nothing
+        has been changed.
+        """
+        own = self.state_dict()
+        missing = [key for key in own if key not in state]
+        unexpected = [key for key in state if key not in own]
+        misshapen = [
+            f"{key}: expected {own[key].shape}, got {np.shape(state[key])}"
+            for key in own
+            if key in state and np.shape(state[key]) != own[key].shape
+        ]
+        problems = []
+        if strict and missing:
+            problems.append(f"missing: {', '.join(missing)}")
+        if strict and unexpected:
+            problems.append(f"unexpected: {', '.join(unexpected)}")
+        if misshapen:
+            problems.append(f"misshapen: {'; '.join(misshapen)}")
+        if problems:
+            raise StateDictError(f"state dict does not fit {type(self).__name__}: " + " | ".join(problems))
+        for prefix, module in self.named_modules():
+            dot = f"{prefix}." if prefix else ""
+            for name, parameter in module._parameters.items():
+                if parameter is not None and dot + name in state:
+                    parameter.data = np.asarray(state[dot + name]).astype(parameter.dtype)
+            for name, value in module._buffers.items():
+                if dot + name in state:
+                    module.register_buffer(name, np.array(state[dot + name]).astype(value.dtype))
+        return missing, unexpected
+
+    def to(self, dtype: Any) -> Module:
+        """Casts all parameters and floating-point buffers: "float32", "float16", "bfloat16" or "float64"."""
+        name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+        if name not in ITEM_SIZE:
+            raise DTypeError(f"dtype: expected {', '.join(ITEM_SIZE)}, got {dtype!r}")
+        target = numpy_dtype(name)
+        for _, module in self.named_modules():
+            for parameter in module._parameters.values():
+                if parameter is not None:
+                    parameter.data = parameter.data.astype(target)
+            for buffer, value in list(module._buffers.items()):
+                if value.dtype.name in ITEM_SIZE:
+                    module.register_buffer(buffer, value.astype(target))
+        return self
+
+    def summary(self, input_shape: tuple[int, ...]) -> str:
+        """A table of all layers: output shape, parameters, multiply-adds (see fastconv.nn.summary)."""
+        from .summary import summarize
+
+        return str(summarize(self, input_shape))
+
+    def extra_repr(self) -> str:
+        """What repr() shows in a layer's parentheses."""
+        return ""
+
+    def __repr__(self) -> str:
+        if not self._modules:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        inner = "".join(f"  ({n}): {m!r}\n".replace("\n", "\n  ").rstrip(" ") for n, m in self._modules.items())
+        return f"{type(self).__name__}(\n{inner})"
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """The NumPy dtype of a name, bfloat16 by ml_dtypes."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+class Sequential(Module):
+    """Runs modules one after the other; names are "0", "1", ...
+
+    A convolution followed by an activation that the kernels can fuse is computed in one call, unless either has a
+    forward hook.
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__()
+        for i, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise ModelError(f"Sequential: expected modules, got {type(module).__name__} at position {i}")
+            setattr(self, str(i), module)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __getitem__(self, index: int) -> Module:
+        return list(self._modules.values())[index]
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._modules.values())
+
+    def forward(self, x: Any) -> Any:
+        modules = list(self._modules.values())
+        i = 0
+        while i < len(modules):
+            layer, after = modules[i], modules[i + 1] if i + 1 < len(modules) else None
+            fused = getattr(after, "fusable", None)
+            if fused and hasattr(layer, "forward_fused") and not layer._hooks and after is not None and not after._hooks:
+                x = layer.forward_fused(x, fused)
+                i += 2
+            else:
+                x = layer(x)
+                i += 1
+        return x
+
+
+def expect_channels(layer: Module, x: Any, channels: int) -> None:
+    """Raises ShapeError, naming the layer, unless x is (N, C, H, W) or (C, H, W) with that many channels."""
+    shape = np.shape(x)
+    if len(shape) not in (3, 4) or shape[-3] != channels:
+        raise ShapeError(f"{layer!r}: expected x of shape (N, {channels}, H, W), got {shape}")

@@ -1,0 +1,99 @@
+"""Activations, and softmax along any axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..backends import registry
+from ..errors import ShapeError
+from ._arrays import Array, as_array, dense
+
+
+@dataclass(frozen=True)
+class ArrayProblem:
+    """An operation on an array of a shape, for which nothing else matters."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return "x".join(str(extent) for extent in self.shape)
+
+
+def _memory_order(x: Array) -> Array:
+    """A dense array over the memory of x: its axes sorted by stride, so that any dense layout is a view."""
+    axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+    view = x.transpose(axes)
+    if view.flags.c_contiguous and view.flags.aligned:
+        return view
+    return view.copy(order="C")
+
+
+def _apply(function: str, x: Any, slope: float = 0.0) -> Array:
+    array = as_array(x, "x")
+    view = _memory_order(array)
+    y = np.empty(view.shape, view.dtype)
+    problem = ArrayProblem(array.shape, array.dtype.name)
+    registry.choose("activation", "cpu", problem).kernel.run(problem, view, y, function, slope)
+    axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    return y.transpose(np.argsort(axes)) if array.ndim else y
+
+
+def relu(x: Any) -> Array:
+    """max(x, 0); NaN stays NaN. Any shape; the memory format is kept."""
+    return _apply("relu", x)
+
+
+def relu6(x: Any) -> Array:
+    """min(max(x, 0), 6)."""
+    return _apply("relu6", x)
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Array:
+    """x where positive, negative_slope x elsewhere."""
+    return _apply("leaky_relu", x, float(negative_slope))
+
+
+def sigmoid(x: Any) -> Array:
+    """1 / (1 + e^-x)."""
+    return _apply("sigmoid", x)
+
+
+def tanh(x: Any) -> Array:
+    """The hyperbolic tangent."""
+    return _apply("tanh", x)
+
+
+def silu(x: Any) -> Array:
+    """x sigmoid(x), also called swish."""
+    return _apply("silu", x)
+
+
+def _along(op: str, x: Any, dim: int) -> Array:
+    array = as_array(x, "x")
+    if array.ndim == 0 or not -array.ndim <= dim < array.ndim:
+        raise ShapeError(f"dim: expected an axis of shape {array.shape}, got {dim}")
+    last = np.moveaxis(array, dim, -1)
+    rows = dense(last.reshape(-1, last.shape[-1]))
+    y = np.empty(rows.shape, rows.dtype)
+    problem = ArrayProblem(rows.shape, rows.dtype.name)
+    registry.choose(op, "cpu", problem).kernel.run(problem, rows, y)
+    return np.moveaxis(y.reshape(last.shape), -1, dim)
+
+
+def softmax(x: Any, dim: int = -1) -> Array:
+    """e^x / sum(e^x) along an axis, shifted by the maximum so that it cannot overflow.
+
+    >>> import numpy as np, fastconv as fc
+    >>> fc.ops.softmax(np.zeros(4, np.float32))
+    array([0.25, 0.25, 0.25, 0.25], dtype=float32)
+    """
+    return _along("softmax", x, dim)
+
+
+def log_softmax(x: Any, dim: int = -1) -> Array:
+    """x - log(sum(e^x)) along an axis, shifted by the maximum."""
+    return _along("log_softmax", x, dim)

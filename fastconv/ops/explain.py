@@ -1,0 +1,131 @@
+"""Which kernels could compute a call, which one would, and why; what the call costs at the least."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..backends import registry
+from ..errors import AlgorithmError
+from ..problem import ConvProblem, LinearProblem
+from ._arrays import as_array, image_batch, is_channels_last
+from .conv import conv_problem, prepare_weight
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kernel and what the registry knows of it for one problem."""
+
+    algo: str
+    refusal: str | None
+    workspace: int
+    cost: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Printable: the problem, the candidates, the choice, the conversions and the floor."""
+
+    op: str
+    device: str
+    problem: ConvProblem | LinearProblem
+    candidates: tuple[Candidate, ...]
+    choice: str
+    reason: str
+    conversions: tuple[str, ...]
+
+    def __str__(self) -> str:
+        problem = self.problem
+        lines = [f"{self.op} on {self.device}, {problem.dtype}: {problem}"]
+        cheapest = min((c.cost for c in self.candidates if c.refusal is None), default=1.0) or 1.0
+        for candidate in self.candidates:
+            mark = "->" if candidate.algo == self.choice else "  "
+            if candidate.refusal is not None:
+                lines.append(f"  {mark} {candidate.algo:<14} refuses: {candidate.refusal}")
+            else:
+                cost = f"predicted {candidate.cost / cheapest:.2f}x the cheapest"
+                lines.append(f"  {mark} {candidate.algo:<14} workspace {_bytes(candidate.workspace):>10}   {cost}")
+        lines.append(f"  chosen: {self.choice} ({self.reason})")
+        lines += [f"  converts {conversion}" for conversion in self.conversions] or ["  converts nothing"]
+        intensity = problem.flops / max(problem.min_bytes, 1)
+        lines.append(
+            f"  floor: {problem.flops / 1e6:,.1f} MFLOP (direct method), {_bytes(problem.min_bytes)} moved once, "
+            f"{intensity:.1f} FLOP a byte"
+        )
+        return "\n".join(lines)
+
+
+def _bytes(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+def _conv_call(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    **_: Any,
+) -> tuple[ConvProblem, tuple[str, ...]]:
+    images, _single = image_batch(x, "x")
+    prepared = prepare_weight(weight)
+    problem = conv_problem(images.shape, prepared.shape, stride, padding, dilation, groups, images.dtype.name)
+    conversions = []
+    if not is_channels_last(images):
+        conversions.append(f"x to channels-last and the result back ({_bytes(images.nbytes)} in)")
+    if prepared is not weight:
+        conversions.append(f"weight, packed by this call ({_bytes(prepared.array.nbytes)}; prepare_weight keeps it)")
+    return problem, tuple(conversions)
+
+
+def _linear_call(x: Any, weight: Any, bias: Any = None, **_: Any) -> tuple[LinearProblem, tuple[str, ...]]:
+    rows, filters = as_array(x, "x"), as_array(weight, "weight")
+    m = rows.size // max(rows.shape[-1], 1)
+    return LinearProblem(m, filters.shape[0], filters.shape[1], rows.dtype.name), ()
+
+
+_CALLS: dict[str, Any] = {"conv2d": _conv_call, "linear": _linear_call}
+
+
+def _call(op: str, args: Any, kwargs: Any) -> Any:
+    if op not in _CALLS:
+        raise AlgorithmError(f"op: expected one of {', '.join(_CALLS)}, got {op!r}")
+    return _CALLS[op](*args, **kwargs)
+
+
+def algorithms(op: str, *args: Any, **kwargs: Any) -> list[str]:
+    """Names of the kernels that accept this call of ``fastconv.ops.<op>``; any of them may be passed as ``algo=``.
+
+    >>> import numpy as np, fastconv as fc
+    >>> x, w = np.zeros((1, 8, 9, 9), np.float32), np.zeros((4, 8, 3, 3), np.float32)
+    >>> fc.ops.algorithms("conv2d", x, w)
+    ['implicit_gemm', 'im2col_gemm', 'reference']
+    """
+    problem, _ = _call(op, args, kwargs)
+    return [k.algo for k in registry.kernels(op, "cpu") if k.refusal(problem) is None]
+
+
+def explain(op: str, *args: Any, **kwargs: Any) -> Explanation:
+    """What ``fastconv.ops.<op>(*args, **kwargs)`` would do: print the result."""
+    problem, conversions = _call(op, args, kwargs)
+    choice = registry.choose(op, "cpu", problem, kwargs.get("algo"))
+    candidates = []
+    for kernel in registry.kernels(op, "cpu"):
+        refusal = kernel.refusal(problem)
+        takes = refusal is None
+        candidates.append(
+            Candidate(
+                kernel.algo,
+                refusal,
+                kernel.workspace(problem) if takes else 0,
+                kernel.cost(problem) if takes else float("inf"),
+            )
+        )
+    return Explanation(op, "cpu", problem, tuple(candidates), choice.kernel.algo, choice.reason, conversions)

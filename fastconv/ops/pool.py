@@ -1,0 +1,189 @@
+"""Pooling. Every kind becomes tables of windows (csrc/problem.h), so that one kernel serves them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ..backends import registry
+from ..errors import ShapeError
+from ._arrays import Array, empty_nhwc, from_nhwc, image_batch, is_channels_last, pair, to_nhwc
+
+Table = tuple[Array, Array, Array]
+
+
+@dataclass(frozen=True)
+class PoolProblem:
+    """Pooling of (N, C, H, W) to (N, C, P, Q); `rows` and `cols` describe the windows of each axis."""
+
+    n: int
+    c: int
+    h: int
+    w: int
+    rows: tuple[Any, ...]  # arguments of a table function, hashable
+    cols: tuple[Any, ...]
+    dilation: tuple[int, int] = (1, 1)
+    dtype: str = "float32"
+
+    @property
+    def windows(self) -> tuple[Table, Table]:
+        """(start, end, count) of each window, along rows and along columns."""
+        return _table(*self.rows), _table(*self.cols)
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        rows, cols = self.windows
+        return (self.n, self.c, len(rows[0]), len(cols[0]))
+
+    def __str__(self) -> str:
+        return f"mb{self.n}ic{self.c}ih{self.h}iw{self.w} windows {self.rows[1:]} x {self.cols[1:]}"
+
+
+@lru_cache(maxsize=256)
+def _table(kind: str, extent: int, *arguments: Any) -> Table:
+    table = _sliding(extent, *arguments) if kind == "sliding" else _adaptive(extent, *arguments)
+    for column in table:
+        column.flags.writeable = False
+    return table
+
+
+def _sliding(
+    extent: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool, count_include_pad: bool
+) -> Table:
+    """Windows of ordinary pooling. `count` is what an average divides by, per axis.
+
+    With ceil_mode the last window may hang over the end, but must start inside the input or its leading padding.
+    The padded count ends at extent + padding even where the window hangs over further (PyTorch's rule).
+    """
+    span = extent + 2 * padding - dilation * (kernel - 1) - 1
+    windows = (-(-span // stride) if ceil_mode else span // stride) + 1
+    if ceil_mode and (windows - 1) * stride >= extent + padding:
+        windows -= 1
+    first = np.arange(windows) * stride - padding
+    padded_end = np.minimum(first + dilation * (kernel - 1) + 1, extent + padding)
+    start = np.where(first < 0, first + -(first // dilation) * dilation, first)
+    end = np.minimum(padded_end, extent)
+    count = padded_end - first if count_include_pad else end - start
+    return start.astype(np.int32), end.astype(np.int32), count.astype(np.int32)
+
+
+def _adaptive(extent: int, windows: int) -> Table:
+    """Window i covers floor(i extent / windows) ... ceil((i + 1) extent / windows)."""
+    i = np.arange(windows)
+    start, end = i * extent // windows, -(-(i + 1) * extent // windows)
+    return start.astype(np.int32), end.astype(np.int32), (end - start).astype(np.int32)
+
+
+def _sliding_problem(
+    x: Array,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> PoolProblem:
+    kernel = pair(kernel_size, "kernel_size", 1)
+    steps = kernel if stride is None else pair(stride, "stride", 1)
+    sides, dilated = pair(padding, "padding", 0), pair(dilation, "dilation", 1)
+    axes = []
+    for axis in (0, 1):
+        extent = x.shape[2 + axis]
+        if sides[axis] > kernel[axis] // 2:
+            raise ShapeError(f"padding: expected at most half of kernel_size {kernel}, got {sides}")
+        if extent + 2 * sides[axis] < dilated[axis] * (kernel[axis] - 1) + 1:
+            raise ShapeError(f"x: expected at least kernel_size {kernel}, padding {sides} included, got {x.shape}")
+        axes.append(
+            ("sliding", extent, kernel[axis], steps[axis], sides[axis], dilated[axis], ceil_mode, count_include_pad)
+        )
+    return PoolProblem(*x.shape, axes[0], axes[1], dilated, x.dtype.name)
+
+
+def _adaptive_problem(x: Array, output_size: Any) -> PoolProblem:
+    sizes = (output_size, output_size) if isinstance(output_size, (int, np.integer)) else output_size
+    try:
+        wanted = tuple(extent if size is None else size for size, extent in zip(sizes, x.shape[2:], strict=True))
+    except (TypeError, ValueError):
+        raise ShapeError(f"output_size: expected an int, None or a pair of them, got {output_size!r}") from None
+    p, q = pair(wanted, "output_size", 1)
+    if min(x.shape[2:]) < 1:
+        raise ShapeError(f"x: expected a height and width of at least 1, got {x.shape}")
+    return PoolProblem(*x.shape, ("adaptive", x.shape[2], p), ("adaptive", x.shape[3], q), dtype=x.dtype.name)
+
+
+def _run(op: str, images: Array, single: bool, problem: PoolProblem, with_indices: bool = False) -> Any:
+    y = empty_nhwc(problem.y_shape, images.dtype)
+    indices = np.empty(y.shape, np.int64) if with_indices else None
+    registry.choose(op, "cpu", problem).kernel.run(problem, to_nhwc(images), y, indices)
+    channels_last = is_channels_last(images)
+    result = from_nhwc(y, channels_last)
+    result = result[0] if single else result
+    if indices is None:
+        return result
+    at = from_nhwc(indices, channels_last)
+    return result, at[0] if single else at
+
+
+def max_pool2d(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Maximum over windows of (N, C, H, W) or (C, H, W). NaN wins. PyTorch's arguments and meaning.
+
+    Padding, at most half the kernel, counts as minus infinity. Returns (N, C, P, Q); with return_indices also the
+    positions h W + w of the maxima (int64).
+
+    >>> import numpy as np, fastconv as fc
+    >>> fc.ops.max_pool2d(np.arange(16, dtype=np.float32).reshape(1, 4, 4), 2)
+    array([[[ 5.,  7.],
+            [13., 15.]]], dtype=float32)
+    """
+    images, single = image_batch(x, "x")
+    problem = _sliding_problem(images, kernel_size, stride, padding, dilation, ceil_mode, False)
+    return _run("max_pool2d", images, single, problem, return_indices)
+
+
+def avg_pool2d(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Array:
+    """Average over windows of (N, C, H, W) or (C, H, W). PyTorch's arguments and meaning.
+
+    With count_include_pad (the default, as in PyTorch) padding counts as zeros; Keras and TensorFlow leave it out.
+
+    >>> import numpy as np, fastconv as fc
+    >>> fc.ops.avg_pool2d(np.ones((1, 2, 2), np.float32), 3, 1, 1, count_include_pad=True)[0, 0, 0] * 9
+    np.float32(4.0)
+    """
+    images, single = image_batch(x, "x")
+    problem = _sliding_problem(images, kernel_size, stride, padding, 1, ceil_mode, count_include_pad)
+    return _run("avg_pool2d", images, single, problem)  # type: ignore[no-any-return]
+
+
+def adaptive_avg_pool2d(x: Any, output_size: Any) -> Array:
+    """Averages to a given (P, Q): window i covers floor(i H / P) to ceil((i + 1) H / P). None keeps an extent.
+
+    >>> import numpy as np, fastconv as fc
+    >>> fc.ops.adaptive_avg_pool2d(np.arange(4, dtype=np.float32).reshape(1, 2, 2), 1)
+    array([[[1.5]]], dtype=float32)
+    """
+    images, single = image_batch(x, "x")
+    return _run("avg_pool2d", images, single, _adaptive_problem(images, output_size))  # type: ignore[no-any-return]
+
+
+def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Maxima to a given (P, Q), windows as in `adaptive_avg_pool2d`; with return_indices also their positions."""
+    images, single = image_batch(x, "x")
+    return _run("max_pool2d", images, single, _adaptive_problem(images, output_size), return_indices)
