@@ -119,7 +119,9 @@ class ConvProblem:
             reach = dilation * (kernel - 1) + 1
             if before is None:
                 before = 0 if out is None else max(((out - 1) * stride - extent + reach) // 2, 0)
-            after = before if out is None else max((out - 1) * stride - extent - before + reach, 0)
+            after = before
+            if out is not None and output_extent(extent, kernel, stride, before, after, dilation) != out:
+                after = max((out - 1) * stride - extent - before + reach, 0)  # less, or more, than before
             if out is not None and output_extent(extent, kernel, stride, before, after, dilation) != out:
                 raise ShapeError(f"problem {text!r}: o{axis}{out} does not follow from the other extents")
             sizes.update({"i" + axis: extent, "k" + axis: kernel, "s" + axis: stride, "d" + axis: dilation})

@@ -1,0 +1,47 @@
+"""The machine's ceilings, measured beside every sample: a figure is a share of what was possible then."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from .. import _core
+
+
+class Probe:
+    """Peak multiply-add rate of the threads in use, and read bandwidth by working-set size."""
+
+    def __init__(self, burst_seconds: float = 1.5e-3) -> None:
+        self._rounds = 20_000
+        self._bandwidth: dict[int, float] = {}
+        self._buffer = np.zeros(0, np.float32)
+        best = max(self._burst()[0] for _ in range(5))
+        operations = self._burst()[1] / self._rounds
+        self._rounds = max(int(best * burst_seconds / operations), 1000)
+
+    def _burst(self) -> tuple[float, float]:
+        start = time.perf_counter()
+        operations = _core.fma_burst(self._rounds)
+        return operations / (time.perf_counter() - start), operations
+
+    def flops(self) -> float:
+        """float32 operations a second (an FMA is two), by one burst in registers."""
+        return self._burst()[0]
+
+    def bandwidth(self, working_set: int) -> float:
+        """Bytes a second at which memory of this size (rounded up to a power of two) is read again and again."""
+        size = 1 << max(working_set - 1, 1 << 14).bit_length()
+        size = min(size, 1 << 28)
+        if size not in self._bandwidth:
+            if self._buffer.nbytes < size:
+                self._buffer = np.ones(size // 4, np.float32)
+            data = self._buffer[: size // 4]
+            repeats = max(4, (1 << 26) // size)
+            best = 0.0
+            for _ in range(5):
+                start = time.perf_counter()
+                moved = sum(_core.read_burst(data) for _ in range(repeats))
+                best = max(best, moved / (time.perf_counter() - start))
+            self._bandwidth[size] = best
+        return self._bandwidth[size]

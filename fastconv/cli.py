@@ -1,0 +1,156 @@
+"""The command line: info, bench, predict. Commands only; what they do is in the packages below."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from . import __version__, _core, backends, bench, models
+from .backends import cpu, registry
+from .bench.peers import NAMES as PEERS
+from .bench.probe import Probe
+from .errors import (
+    AlgorithmError,
+    DeviceError,
+    DTypeError,
+    FileFormatError,
+    ModelError,
+    ShapeError,
+    StateDictError,
+)
+from .problem import ITEM_SIZE
+
+ERRORS = (AlgorithmError, DTypeError, DeviceError, FileFormatError, ModelError, ShapeError, StateDictError, MemoryError)
+
+
+def info(arguments: argparse.Namespace) -> None:
+    """What this installation and this machine are."""
+    if arguments.threads:
+        cpu.set_num_threads(arguments.threads)
+    machine = bench.describe_machine()
+    probe = Probe()
+    peak = max(probe.flops() for _ in range(20)) / 1e9
+    lines = {
+        "fastconv": f"{__version__}, built by {machine['compiler']}",
+        "devices": ", ".join(backends.devices()),
+        "cpu": machine["cpu"],
+        "isa": f"{machine['isa']} (usable: {', '.join(_core.supported_isas())}; FASTCONV_ISA forces one)",
+        "threads": f"{machine['threads']} of {machine['cpus_available']} available CPUs",
+        "float32 peak": f"{peak:.0f} GFLOP/s, measured",
+        "read bandwidth": f"{probe.bandwidth(1 << 28) / 1e9:.1f} GB/s over 256 MiB, measured",
+        "conv2d": ", ".join(kernel.algo for kernel in registry.kernels("conv2d", "cpu")),
+        "models": ", ".join(models.list_models()),
+        "suites": ", ".join(bench.list_suites()),
+    }
+    for key, value in lines.items():
+        print(f"{key:<15} {value}")
+
+
+def run_bench(arguments: argparse.Namespace) -> None:
+    """Measures a model, a suite or a problem."""
+    if arguments.threads:
+        cpu.set_num_threads(arguments.threads)
+    layers = bench.resolve(arguments.name, arguments.batch, arguments.dtype)
+    report = bench.Report(arguments.name, arguments.dtype, arguments.batch, bench.describe_machine())
+    probe = Probe()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress_console = Console(stderr=True)
+    with Progress(*columns, console=progress_console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(arguments.name, total=len(layers))
+        for layer in layers:
+            progress.update(task, description=layer.problem.name or arguments.name)
+            report.rows += bench.measure_layer(
+                layer, probe, algo=arguments.algo, peer=arguments.peer, seconds=arguments.seconds
+            )
+            progress.advance(task)
+        if arguments.name in models.list_models():
+            progress.update(task, description="whole forward")
+            report.forward = bench.measure_named_model(arguments.name, arguments.batch or 1, arguments.dtype)
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    console.print(report.table())
+    for note in report.notes():
+        console.print(note, style="dim", highlight=False)
+    if arguments.json:
+        report.write_json(arguments.json)
+    if arguments.csv:
+        report.write_csv(arguments.csv)
+    if arguments.plot:
+        from .bench.plot import plot_roofline
+
+        plot_roofline(report, arguments.plot)
+
+
+def run_predict(arguments: argparse.Namespace) -> None:
+    """Names what image files show."""
+    from .models.predict import load_model, predict, read_image
+
+    labels = None
+    if arguments.labels:
+        try:
+            labels = Path(arguments.labels).read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise FileFormatError(f"labels {arguments.labels!r}: cannot be read: {error}") from None
+    model, entry = load_model(arguments.model, arguments.weights, arguments.dtype)
+    images = [read_image(path, entry, arguments.invert) for path in arguments.images]
+    for path, predictions in zip(arguments.images, predict(model, entry, images, arguments.top, labels), strict=True):
+        print(f"{path}: " + ", ".join(f"{p.label} {p.probability:.1%}" for p in predictions))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of every command."""
+    top = argparse.ArgumentParser(prog="fastconv", description="Convolutions, measured and put to work.")
+    top.add_argument("--version", action="version", version=f"fastconv {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("info", help="what this installation and this machine are")
+    command.add_argument("--threads", type=int, metavar="N", help="threads to measure with")
+    command.set_defaults(run=info)
+
+    command = commands.add_parser("bench", help="measure a model, a suite or one problem")
+    command.add_argument("name", metavar="NAME", help="a model, a suite, or a problem like mb8ic64ih56oc64oh56kh3ph1")
+    command.add_argument("--batch", type=int, metavar="N", help="batch size (default: 1, or the suite's)")
+    command.add_argument("--dtype", choices=list(ITEM_SIZE), default="float32")
+    command.add_argument("--algo", metavar="A", help="an algorithm's name, or all (default: the registry's choice)")
+    command.add_argument("--threads", type=int, metavar="N", help="threads (default: the CPUs available)")
+    command.add_argument("--seconds", type=float, default=0.5, metavar="S", help="time for each contender of a layer")
+    command.add_argument("--peer", choices=PEERS, help="time this engine in turn with ours")
+    command.add_argument("--json", metavar="FILE", help="write all rows as JSON")
+    command.add_argument("--csv", metavar="FILE", help="write all rows as CSV")
+    command.add_argument("--plot", metavar="FILE.png", help="write a roofline")
+    command.set_defaults(run=run_bench)
+
+    command = commands.add_parser("predict", help="name what image files show")
+    command.add_argument("images", nargs="+", metavar="IMAGE")
+    command.add_argument("--model", required=True, metavar="M", help=", ".join(models.list_models()))
+    command.add_argument("--weights", required=True, metavar="F", help=".safetensors or .npz")
+    command.add_argument("--top", type=int, default=5, metavar="N")
+    command.add_argument("--dtype", choices=list(ITEM_SIZE), default="float32")
+    command.add_argument("--labels", metavar="FILE", help="class names, one a line")
+    command.add_argument("--invert", action="store_true", help="swap black and white (digits drawn dark on light)")
+    command.set_defaults(run=run_predict)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; 0, or 2 with one line on stderr where it was given something impossible."""
+    try:
+        parsed = parser().parse_args(arguments)
+        parsed.run(parsed)
+    except ERRORS as error:
+        print(f"fastconv: {str(error) or type(error).__name__}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
