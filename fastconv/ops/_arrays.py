@@ -2,7 +2,7 @@
 
 A tensor has PyTorch's logical shape (N, C, H, W). *Channels-last* is such a view whose memory is NHWC; kernels
 see that memory as a dense (N, H, W, C) array. The format of an array whose memory fits both (one channel, or
-one pixel) is told by the stride of its channel axis, as PyTorch does.
+one pixel) is told by its strides, as PyTorch does; a single element an image counts as contiguous.
 """
 
 from __future__ import annotations
@@ -68,14 +68,18 @@ def channel_vector(value: Any, channels: int, dtype: np.dtype[Any], name: str) -
 
 def is_channels_last(x: Array) -> bool:
     """Whether a 4-D array is a dense NHWC memory seen as (N, C, H, W)."""
-    return x.strides[1] == x.itemsize and x.transpose(0, 2, 3, 1).flags.c_contiguous
+    if x.strides[1] != x.itemsize or x.strides[3] != x.shape[1] * x.itemsize or x.shape[1:] == (1, 1, 1):
+        return False
+    return x.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
 def to_nhwc(x: Array) -> Array:
     """The dense (N, H, W, C) array of a 4-D (N, C, H, W) one: a view where it is channels-last, else a copy."""
     view = x.transpose(0, 2, 3, 1)
     if view.flags.c_contiguous and view.flags.aligned:
-        return view
+        # Strides of axes of extent 1 are arbitrary: make them those of NHWC, so that the format is told by them.
+        canonical = view.strides[2:] == (view.shape[3] * view.itemsize, view.itemsize)
+        return view if canonical else view.reshape(-1).reshape(view.shape)
     return dense(view)
 
 

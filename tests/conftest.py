@@ -1,0 +1,40 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from fastconv.backends import cpu
+
+settings.register_profile(
+    "fastconv", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("fastconv")
+
+
+@pytest.fixture(params=cpu.supported_isas())
+def isa(request):
+    """Runs the test once per instruction set that this machine has."""
+    with cpu.force_isa(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def threads():
+    """Sets the thread count within a test; the old one comes back after it."""
+    before = cpu.num_threads()
+    yield cpu.set_num_threads
+    cpu.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def data():
+    """The folder of real data, or a skip that says how to get it."""
+    folder = os.environ.get("FASTCONV_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("FASTCONV_DATA does not name a folder with the real data (see CONTRIBUTING.md)")
+    return Path(folder)

@@ -1,0 +1,50 @@
+"""The one table of shapes: tests and benches draw from it. Lines are problems in benchdnn's grammar."""
+
+from __future__ import annotations
+
+from fastconv.bench import resolve
+from fastconv.problem import ConvProblem
+
+# Small problems that have broken convolutions before: each line says why it is here.
+AWKWARD = [
+    "mb1ic1ih1oc1kh1",  # one of everything
+    "mb2ic3ih5oc4kh3",  # no padding, nothing divides anything
+    "mb1ic7ih7iw13oc11kh3kw5ph1pw2",  # primes, not square
+    "mb3ic5ih9oc17oh9kh3ph1",  # batch crosses register tiles
+    "mb1ic64ih7oc32oh7kh3ph1",  # 49 pixels: panels of uneven height
+    "mb1ic16ih6oc33oh3kh2sh2",  # one column more than a tile
+    "mb1ic4ih5oc6oh2kh2sh3",  # stride > kernel: pixels never read
+    "mb1ic2ih3oc5oh5kh5ph3",  # kernel > input, padding > input half
+    "mb1ic3ih11oc8oh4kh3dh1sh2",  # dilation 2 with stride 2
+    "mb1ic3ih17oc5kh3kw1dh3ph2",  # dilation in one direction only
+    "mb2ic8ih6oc8oh4kh3g2",  # groups
+    "mb1ic6ih5oc12oh5kh3ph1g3",  # groups, several filters a group
+    "mb2ic9ih7oc9oh7kh3ph1g9",  # depthwise
+    "mb1ic4ih6oc8oh3kh3ph1sh2g4",  # depthwise, multiplier 2, stride 2
+    "mb1ic20ih1iw30oc10oh1ow30kh1kw5ph0pw2",  # a row: conv1d
+    "mb1ic3ih19oc16oh10kh7ph3sh2",  # a network's stem
+    "mb1ic130ih3oc40oh3kh3ph1",  # k = 1170: several k blocks
+    "mb1ic500ih2oc3kh1",  # 1 x 1, k > one block, few columns
+    "mb1ic2ih4oc600kh1",  # several column blocks
+    "mb1ic3ih12oc4oh6kh4ph1sh2",  # even kernel
+]
+
+
+def awkward(dtype: str = "float32") -> list[ConvProblem]:
+    """The awkward problems."""
+    return [ConvProblem.parse(text, dtype) for text in AWKWARD]
+
+
+def network_layers(name: str) -> list[ConvProblem]:
+    """The distinct convolutions of a model or suite, batch 1."""
+    return [layer.problem for layer in resolve(name, batch=1) if isinstance(layer.problem, ConvProblem)]
+
+
+def three_by_three() -> list[tuple[str, ConvProblem]]:
+    """The 3 x 3 convolutions of VGG-16 and ResNet-50 with 64 channels or more: where a GEMM engine must shine."""
+    return [
+        (network, problem)
+        for network in ("vgg16", "resnet50")
+        for problem in network_layers(network)
+        if (problem.r, problem.s) == (3, 3) and min(problem.c, problem.k) >= 64
+    ]
