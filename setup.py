@@ -58,7 +58,9 @@ class BuildPerISA(build_ext):
         # setuptools reuses build/: without this, an object built with other options would be linked.
         compiler = os.environ.get("CXX", "c++")
         version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
-        options = repr((compiler, version, self.extra, ISA_FLAGS, COMMON_FLAGS, KERNEL_FLAGS, platform.python_version()))
+        options = repr(
+            (compiler, version, self.extra, ISA_FLAGS, COMMON_FLAGS, KERNEL_FLAGS, platform.python_version())
+        )
         self.build_temp = str(Path(self.build_temp) / hashlib.sha256(options.encode()).hexdigest()[:12])
         self.compiler_name = compiler
 
@@ -69,7 +71,7 @@ class BuildPerISA(build_ext):
         for source in KERNEL_SOURCES:
             jobs += [(source, isa, [f"-DFC_ISA={isa}", *flags, *KERNEL_FLAGS]) for isa, flags in ISA_FLAGS.items()]
         jobs.sort(key=lambda job: job[1] == "base")  # the long compilations first
-        workers = int(os.environ.get("MAX_JOBS", 0)) or len(os.sched_getaffinity(0))
+        workers = int(os.environ.get("MAX_JOBS", "0")) or usable_cpus()
         with ThreadPoolExecutor(workers) as pool:
             objects = list(pool.map(lambda job: self.compile_one(*job), jobs))
         target = Path(self.get_ext_fullpath(ext.name))
@@ -81,8 +83,25 @@ class BuildPerISA(build_ext):
         if self.force or not target.exists() or target.stat().st_mtime < newest_source(source):
             target.parent.mkdir(parents=True, exist_ok=True)
             includes = [f"-I{CSRC}", f"-I{pybind11.get_include()}", *(f"-I{path}" for path in self.include_dirs)]
-            self.spawn([self.compiler_name, *COMMON_FLAGS, *flags, *self.extra, *includes, "-c", str(source), "-o", str(target)])
+            self.spawn(
+                [
+                    self.compiler_name,
+                    *COMMON_FLAGS,
+                    *flags,
+                    *self.extra,
+                    *includes,
+                    "-c",
+                    str(source),
+                    "-o",
+                    str(target),
+                ]
+            )
         return str(target)
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def newest_source(source: Path) -> float:
@@ -90,7 +109,8 @@ def newest_source(source: Path) -> float:
     return max(path.stat().st_mtime for path in [source, Path("setup.py"), *CSRC.rglob("*.h")])
 
 
-setup(
-    ext_modules=[Extension("fastconv._core", [str(source) for source in BASE_SOURCES + KERNEL_SOURCES])],
-    cmdclass={"build_ext": BuildPerISA},
-)
+if __name__ == "__main__":
+    setup(
+        ext_modules=[Extension("fastconv._core", [str(source) for source in BASE_SOURCES + KERNEL_SOURCES])],
+        cmdclass={"build_ext": BuildPerISA},
+    )

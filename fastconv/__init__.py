@@ -20,7 +20,6 @@ from .errors import (
     ShapeError,
     StateDictError,
 )
-
 from .nn import load, save
 
 __version__ = "0.1.0"

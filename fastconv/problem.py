@@ -81,7 +81,9 @@ class ConvProblem:
     def __str__(self) -> str:
         (top, _), (left, _) = self.padding
         text = f"g{self.groups}" if self.groups != 1 else ""
-        text += f"mb{self.n}ic{self.c}" + _both("i", self.h, self.w, -1) + f"oc{self.k}" + _both("o", self.p, self.q, -1)
+        text += (
+            f"mb{self.n}ic{self.c}" + _both("i", self.h, self.w, -1) + f"oc{self.k}" + _both("o", self.p, self.q, -1)
+        )
         text += _both("k", self.r, self.s, -1) + _both("s", *self.stride, 1)
         text += _both("p", top, left, 0) + _both("d", self.dilation[0] - 1, self.dilation[1] - 1, 0)
         return text + (f'n"{self.name}"' if self.name else "")
@@ -101,14 +103,16 @@ class ConvProblem:
                 raise ShapeError(f"problem {text!r}: '{key}' is missing")
         if "ih" not in values and "iw" not in values:
             raise ShapeError(f"problem {text!r}: 'ih' is missing")
-        if "ih" not in values:  # one dimension only: a row
-            values.update({"ih": 1, "kh": 1, "oh": 1, "ph": 0})
+        row = "ih" not in values  # one dimension only: a row
+        if row:
+            values["ih"] = 1
         sizes: dict[str, int] = {}
         padding: list[Pair] = []
         for axis in "hw":
 
             def get(prefix: str, default: int | None, axis: str = axis) -> int | None:
-                return values.get(prefix + axis, values.get(prefix + "h", default) if axis == "w" else default)
+                square = axis == "w" and not row
+                return values.get(prefix + axis, values.get(prefix + "h", default) if square else default)
 
             extent, kernel = get("i", None), get("k", 1)
             stride, dilation = get("s", 1) or 0, (get("d", 0) or 0) + 1
@@ -203,7 +207,9 @@ def _fields(text: str, keys: tuple[str, ...]) -> tuple[dict[str, int], str]:
     while position < len(text):
         match = pattern.match(text, position)
         if not match or match.group(1) not in keys:
-            raise ShapeError(f"problem {text!r}: cannot read {text[position:]!r}; expected one of {', '.join(keys)} and a number")
+            raise ShapeError(
+                f"problem {text!r}: cannot read {text[position:]!r}; expected one of {', '.join(keys)} and a number"
+            )
         if match.group(1) in values:
             raise ShapeError(f"problem {text!r}: '{match.group(1)}' is given twice")
         values[match.group(1)] = int(match.group(2))

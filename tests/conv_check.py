@@ -1,6 +1,6 @@
 """Exact checks of convolution, shared by the tests; also a command, so that a failure is one line to repeat:
 
-    python -m tests.conv_check mb1ic3ih5oc4kh3 implicit_gemm avx2 float16 2
+python -m tests.conv_check mb1ic3ih5oc4kh3 implicit_gemm avx2 float16 2
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ DTYPE_CODE = {"float32": 0, "float16": 1, "bfloat16": 2, "float64": 3}
 ACTIVATION_CODE = {None: 0, "relu": 1, "relu6": 2, "silu": 3, "sigmoid": 4}
 UNARY_CODE = {"relu": 0, "relu6": 1, "silu": 2, "sigmoid": 3, "leaky_relu": 4, "tanh": 5}
 
+
 def isa() -> str:
     """The instruction set whose kernels run: portable, avx2 or avx512.
 
@@ -231,9 +232,7 @@ register(
         ),
     )
 )
-register(
-    Kernel("softmax", "cpu", "rows", lambda problem, x, y: _core.softmax(DTYPE_CODE[problem.dtype], x, y, False))
-)
+register(Kernel("softmax", "cpu", "rows", lambda problem, x, y: _core.softmax(DTYPE_CODE[problem.dtype], x, y, False)))
 register(
     Kernel("log_softmax", "cpu", "rows", lambda problem, x, y: _core.softmax(DTYPE_CODE[problem.dtype], x, y, True))
 )

@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
-from .measure import Row, measure_layer, measure_model, measure_named_model
 from .machine import describe_machine
+from .measure import Row, measure_layer, measure_model, measure_named_model
 from .report import Report
 from .suites import Layer, list_suites, resolve
 

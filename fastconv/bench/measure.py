@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -93,21 +94,21 @@ def contenders(
         names = [choice]
     elif algo != "all":
         names = [registry.choose(op, "cpu", problem, algo).kernel.algo]
-    calls: dict[str, tuple[Callable[[], Array], bool]] = {}
     if isinstance(problem, LinearProblem):
-        for name in names:
-            calls[name] = ((lambda name=name: ops.linear(x, weight, algo=name)), name == choice)
-        return calls
-    prepared = ops.prepare_weight(weight)
+        return {name: (partial(ops.linear, x, weight, algo=name), name == choice) for name in names}
     n, k, p, q = problem.y_shape
-    out = np.empty((n, p, q, k), x.dtype).transpose(0, 3, 1, 2)
-    arguments = (None, problem.stride, problem.padding, problem.dilation, problem.groups)
-    for name in names:
-        calls[name] = (
-            (lambda name=name: ops.conv2d(x, prepared, *arguments, algo=name, out=out)),  # type: ignore[misc]
-            name == choice,
-        )
-    return calls
+    call = partial(
+        ops.conv2d,
+        x,
+        ops.prepare_weight(weight),
+        None,
+        problem.stride,
+        problem.padding,
+        problem.dilation,
+        problem.groups,
+        out=np.empty((n, p, q, k), x.dtype).transpose(0, 3, 1, 2),
+    )
+    return {name: (partial(call, algo=name), name == choice) for name in names}
 
 
 def float64_result(problem: ConvProblem | LinearProblem, x: Array, weight: Array) -> Array:

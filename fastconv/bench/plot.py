@@ -23,11 +23,11 @@ def plot_roofline(report: Report, path: str | os.PathLike[str]) -> None:
     slowest = min(row.bandwidth for row in rows)
     intensities = [row.flops / row.min_bytes for row in rows]
     span = [min(intensities) / 2, max(max(intensities) * 2, peak / slowest * 2)]
-    axes.plot([span[0], peak / slowest, span[1]], [span[0] * slowest / 1e9, peak / 1e9, peak / 1e9], color="black", lw=1)
-    axes.annotate(f"peak {peak / 1e9:.0f} GFLOP/s", (span[1], peak / 1e9), ha="right", va="bottom", fontsize=8)
-    axes.annotate(
-        f"{slowest / 1e9:.0f} GB/s", (span[0], span[0] * slowest / 1e9), ha="left", va="bottom", fontsize=8
+    axes.plot(
+        [span[0], peak / slowest, span[1]], [span[0] * slowest / 1e9, peak / 1e9, peak / 1e9], color="black", lw=1
     )
+    axes.annotate(f"peak {peak / 1e9:.0f} GFLOP/s", (span[1], peak / 1e9), ha="right", va="bottom", fontsize=8)
+    axes.annotate(f"{slowest / 1e9:.0f} GB/s", (span[0], span[0] * slowest / 1e9), ha="left", va="bottom", fontsize=8)
     for contender in report.contenders():
         own = [row for row in rows if row.contender == contender]
         axes.scatter([r.flops / r.min_bytes for r in own], [r.gflops for r in own], s=22, label=contender, alpha=0.8)

@@ -35,8 +35,11 @@ def list_suites() -> list[str]:
 def resolve(name: str, batch: int | None = None, dtype: str = "float32") -> list[Layer]:
     """The distinct layers behind a name: a model, a suite, or a problem such as mb8ic64ih56oc64oh56kh3ph1.
 
-    `batch` overrides the batch size. Raises ModelError for a name that is none of the three.
+    `batch` overrides the batch size. Raises ModelError for a name that is none of the three, ShapeError for a
+    problem that is impossible.
     """
+    if batch is not None and batch < 1:
+        raise ShapeError(f"batch: expected at least 1, got {batch}")
     if name in models.list_models():
         found = _model_problems(name, batch or 1)
     elif name in list_suites():

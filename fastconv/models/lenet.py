@@ -86,7 +86,8 @@ class ScaledTanh(nn.Module):
 
     def forward(self, x: Any) -> Array:
         one = x.dtype.type
-        return ops.tanh(x * one(2 / 3)) * one(1.7159)
+        y: Array = ops.tanh(x * one(2 / 3)) * one(1.7159)
+        return y
 
 
 class TrainablePool2d(nn.Module):

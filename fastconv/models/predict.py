@@ -62,8 +62,8 @@ def read_image(path: str | os.PathLike[str], entry: ModelInfo, invert: bool = Fa
     if invert:
         pixels = 1 - pixels
     pixels = _centre(pixels, height, width)
-    pixels = (pixels - np.asarray(entry.mean, np.float32)) / np.asarray(entry.std, np.float32)
-    return pixels.transpose(2, 0, 1)
+    normalised: Array = (pixels - np.asarray(entry.mean, np.float32)) / np.asarray(entry.std, np.float32)
+    return normalised.transpose(2, 0, 1)
 
 
 def _centre(pixels: Array, height: int, width: int) -> Array:

@@ -6,9 +6,9 @@ from typing import Any
 
 from .. import ops
 from ..backends.cpu import ConvWeight
+from ..errors import ShapeError
 from ..ops._arrays import Array, pair
 from ..ops.conv import resolve_padding
-from ..errors import ShapeError
 from . import init
 from .module import Module, Parameter, expect_channels
 

@@ -227,11 +227,10 @@ class Module:
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """The NumPy dtype of a name, bfloat16 by ml_dtypes."""
-    if name == "bfloat16":
-        import ml_dtypes
+    import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(name)
+    dtype: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+    return dtype
 
 
 class Sequential(Module):
@@ -263,7 +262,13 @@ class Sequential(Module):
         while i < len(modules):
             layer, after = modules[i], modules[i + 1] if i + 1 < len(modules) else None
             fused = getattr(after, "fusable", None)
-            if fused and hasattr(layer, "forward_fused") and not layer._hooks and after is not None and not after._hooks:
+            if (
+                fused
+                and hasattr(layer, "forward_fused")
+                and not layer._hooks
+                and after is not None
+                and not after._hooks
+            ):
                 x = layer.forward_fused(x, fused)
                 i += 2
             else:

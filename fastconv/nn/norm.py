@@ -71,7 +71,9 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return array
         keep = init.generator().random(array.shape, dtype=np.float32) >= self.p
-        return np.where(keep, array * array.dtype.type(1 / (1 - self.p) if self.p < 1 else 0), array.dtype.type(0))
+        scale = array.dtype.type(1 / (1 - self.p) if self.p < 1 else 0)
+        dropped: Array = np.where(keep, array * scale, array.dtype.type(0))
+        return dropped
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}"

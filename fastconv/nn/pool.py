@@ -20,9 +20,8 @@ class MaxPool2d(Module):
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
     def forward(self, x: Any) -> Array:
-        return ops.max_pool2d(  # type: ignore[no-any-return]
-            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
-        )
+        y: Array = ops.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        return y
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride or self.kernel_size}, padding={self.padding}"
@@ -72,7 +71,8 @@ class AdaptiveMaxPool2d(Module):
         self.output_size = output_size
 
     def forward(self, x: Any) -> Array:
-        return ops.adaptive_max_pool2d(x, self.output_size)  # type: ignore[no-any-return]
+        y: Array = ops.adaptive_max_pool2d(x, self.output_size)
+        return y
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"

@@ -19,16 +19,17 @@ Array = NDArray[Any]
 
 def save(state: Module | Mapping[str, Array], path: str | os.PathLike[str]) -> None:
     """Writes a module's state dict, or any dict of arrays, as a safetensors file (atomically)."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     arrays = state.state_dict() if isinstance(state, Module) else state
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
     try:
-        save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, partial)
+        save_file({name: np.array(value, order="C") for name, value in arrays.items()}, partial)
         partial.replace(target)
-    except OSError as error:
-        raise FileFormatError(f"weights {str(target)!r}: cannot be written: {error.strerror or error}") from None
+    except (OSError, SafetensorError) as error:
+        raise FileFormatError(f"weights {str(target)!r}: cannot be written: {error}") from None
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Array]:

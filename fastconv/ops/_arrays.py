@@ -40,7 +40,8 @@ def as_array(value: Any, name: str) -> Array:
         raise DTypeError(f"{name}: expected dtype {', '.join(ITEM_SIZE)}, got {value.dtype.name}")
     if not value.dtype.isnative:
         raise DTypeError(f"{name}: expected native byte order, got {value.dtype.str}")
-    return value
+    array: Array = value
+    return array
 
 
 def require_same_dtype(expected: np.dtype[Any], array: Array, name: str) -> None:
@@ -70,12 +71,12 @@ def is_channels_last(x: Array) -> bool:
     """Whether a 4-D array is a dense NHWC memory seen as (N, C, H, W)."""
     if x.strides[1] != x.itemsize or x.strides[3] != x.shape[1] * x.itemsize or x.shape[1:] == (1, 1, 1):
         return False
-    return x.transpose(0, 2, 3, 1).flags.c_contiguous
+    return bool(x.transpose(0, 2, 3, 1).flags.c_contiguous)
 
 
 def to_nhwc(x: Array) -> Array:
     """The dense (N, H, W, C) array of a 4-D (N, C, H, W) one: a view where it is channels-last, else a copy."""
-    view = x.transpose(0, 2, 3, 1)
+    view: Array = x.transpose(0, 2, 3, 1)
     if view.flags.c_contiguous and view.flags.aligned:
         # Strides of axes of extent 1 are arbitrary: make them those of NHWC, so that the format is told by them.
         canonical = view.strides[2:] == (view.shape[3] * view.itemsize, view.itemsize)

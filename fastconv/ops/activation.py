@@ -26,10 +26,8 @@ class ArrayProblem:
 def _memory_order(x: Array) -> Array:
     """A dense array over the memory of x: its axes sorted by stride, so that any dense layout is a view."""
     axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
-    view = x.transpose(axes)
-    if view.flags.c_contiguous and view.flags.aligned:
-        return view
-    return view.copy(order="C")
+    view: Array = x.transpose(axes)
+    return view if view.flags.c_contiguous and view.flags.aligned else view.copy(order="C")
 
 
 def _apply(function: str, x: Any, slope: float = 0.0) -> Array:

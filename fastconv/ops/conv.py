@@ -87,7 +87,9 @@ def conv_problem(
     if isinstance(groups, bool) or not isinstance(groups, (int, np.integer)) or groups < 1:
         raise ShapeError(f"groups: expected a positive int, got {groups!r}")
     if c != group_c * groups:
-        raise ShapeError(f"weight: x has {c} channels in {groups} groups, so expected (K, {c / groups:g}, R, S), got {weight_shape}")
+        raise ShapeError(
+            f"weight: x has {c} channels in {groups} groups, so expected (K, {c / groups:g}, R, S), got {weight_shape}"
+        )
     if k % groups:
         raise ShapeError(f"groups: expected a divisor of the {k} filters, got {groups}")
     if r < 1 or s < 1:
@@ -97,7 +99,9 @@ def conv_problem(
     if problem.p < 1 or problem.q < 1:
         padded = (h + sum(sides[0]), w + sum(sides[1]))
         reach = (dilation[0] * (r - 1) + 1, dilation[1] * (s - 1) + 1)
-        raise ShapeError(f"x: expected an input, padding included, of at least the kernel's reach {reach}, got {padded}")
+        raise ShapeError(
+            f"x: expected an input, padding included, of at least the kernel's reach {reach}, got {padded}"
+        )
     return problem
 
 

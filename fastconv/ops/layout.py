@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backends import cpu
 from ..errors import ShapeError
-from ._arrays import Array, as_array, dense, image_batch, is_channels_last, require_same_dtype, to_nhwc
+from ._arrays import Array, as_array, dense, empty_nhwc, image_batch, is_channels_last, require_same_dtype, to_nhwc
 from .conv import Padding, resolve_padding
 
 
@@ -23,7 +23,8 @@ def channels_last(x: Any) -> Array:
     array = as_array(x, "x")
     if array.ndim != 4:
         raise ShapeError(f"x: expected shape (N, C, H, W), got {array.shape}")
-    return to_nhwc(array).transpose(0, 3, 1, 2)
+    view: Array = to_nhwc(array).transpose(0, 3, 1, 2)
+    return view
 
 
 def contiguous(x: Any) -> Array:
@@ -82,6 +83,6 @@ def pad(x: Any, padding: Any, value: float = 0.0) -> Array:
 
 def _empty_like(x: Array, shape: tuple[int, ...]) -> Array:
     if x.ndim == 4 and is_channels_last(x):
-        n, c, h, w = shape
-        return np.empty((n, h, w, c), x.dtype).transpose(0, 3, 1, 2)
+        view: Array = empty_nhwc(shape, x.dtype).transpose(0, 3, 1, 2)
+        return view
     return np.empty(shape, x.dtype)

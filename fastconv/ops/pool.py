@@ -99,7 +99,8 @@ def _sliding_problem(
         axes.append(
             ("sliding", extent, kernel[axis], steps[axis], sides[axis], dilated[axis], ceil_mode, count_include_pad)
         )
-    return PoolProblem(*x.shape, axes[0], axes[1], dilated, x.dtype.name)
+    n, c, h, w = x.shape
+    return PoolProblem(n, c, h, w, axes[0], axes[1], dilated, x.dtype.name)
 
 
 def _adaptive_problem(x: Array, output_size: Any) -> PoolProblem:
@@ -111,7 +112,8 @@ def _adaptive_problem(x: Array, output_size: Any) -> PoolProblem:
     p, q = pair(wanted, "output_size", 1)
     if min(x.shape[2:]) < 1:
         raise ShapeError(f"x: expected a height and width of at least 1, got {x.shape}")
-    return PoolProblem(*x.shape, ("adaptive", x.shape[2], p), ("adaptive", x.shape[3], q), dtype=x.dtype.name)
+    n, c, h, w = x.shape
+    return PoolProblem(n, c, h, w, ("adaptive", h, p), ("adaptive", w, q), dtype=x.dtype.name)
 
 
 def _run(op: str, images: Array, single: bool, problem: PoolProblem, with_indices: bool = False) -> Any:
@@ -164,12 +166,14 @@ def avg_pool2d(
     With count_include_pad (the default, as in PyTorch) padding counts as zeros; Keras and TensorFlow leave it out.
 
     >>> import numpy as np, fastconv as fc
-    >>> fc.ops.avg_pool2d(np.ones((1, 2, 2), np.float32), 3, 1, 1, count_include_pad=True)[0, 0, 0] * 9
-    np.float32(4.0)
+    >>> fc.ops.avg_pool2d(np.full((1, 2, 2), 9, np.float32), 3, 1, 1)
+    array([[[4., 4.],
+            [4., 4.]]], dtype=float32)
     """
     images, single = image_batch(x, "x")
     problem = _sliding_problem(images, kernel_size, stride, padding, 1, ceil_mode, count_include_pad)
-    return _run("avg_pool2d", images, single, problem)  # type: ignore[no-any-return]
+    y: Array = _run("avg_pool2d", images, single, problem)
+    return y
 
 
 def adaptive_avg_pool2d(x: Any, output_size: Any) -> Array:
@@ -180,7 +184,8 @@ def adaptive_avg_pool2d(x: Any, output_size: Any) -> Array:
     array([[[1.5]]], dtype=float32)
     """
     images, single = image_batch(x, "x")
-    return _run("avg_pool2d", images, single, _adaptive_problem(images, output_size))  # type: ignore[no-any-return]
+    y: Array = _run("avg_pool2d", images, single, _adaptive_problem(images, output_size))
+    return y
 
 
 def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) -> Any:

@@ -85,7 +85,9 @@ def test_activations(algo, activation, dtype, isa):
     # exp() in float32 is within 2 ulp; then one rounding to the storage type.
     ulp = {"float64": 1e-15, "float32": 4e-7, "float16": 1e-3, "bfloat16": 8e-3}[dtype]
     tolerance = 0 if activation in (None, "relu", "relu6") else ulp
-    np.testing.assert_allclose(y.astype(np.float64), exact.astype(y.dtype).astype(np.float64), rtol=tolerance, atol=tolerance * 1e-3)
+    np.testing.assert_allclose(
+        y.astype(np.float64), exact.astype(y.dtype).astype(np.float64), rtol=tolerance, atol=tolerance * 1e-3
+    )
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)

@@ -72,9 +72,7 @@ def test_padding_forms(form):
 
 def test_same_puts_the_extra_at_the_end_and_valid_is_none():
     x, w = integers((1, 2, 6, 6), 0, "float32"), integers((3, 2, 4, 2), 1, "float32")
-    np.testing.assert_array_equal(
-        fc.ops.conv2d(x, w, padding="same"), fc.ops.conv2d(x, w, padding=((1, 2), (0, 1)))
-    )
+    np.testing.assert_array_equal(fc.ops.conv2d(x, w, padding="same"), fc.ops.conv2d(x, w, padding=((1, 2), (0, 1))))
     np.testing.assert_array_equal(fc.ops.conv2d(x, w, padding="valid"), fc.ops.conv2d(x, w))
 
 
@@ -84,7 +82,11 @@ def test_asymmetric_padding_equals_padding_first():
 
 
 def test_out_of_either_format_and_as_the_residual():
-    for out in (np.empty_like(EXACT), fc.ops.channels_last(np.empty_like(EXACT)), np.empty((2, 6, 7, 18), np.float32)[..., ::2]):
+    for out in (
+        np.empty_like(EXACT),
+        fc.ops.channels_last(np.empty_like(EXACT)),
+        np.empty((2, 6, 7, 18), np.float32)[..., ::2],
+    ):
         assert fc.ops.conv2d(X, W, padding=1, out=out) is out
         np.testing.assert_array_equal(out, EXACT)
     for make in (np.ascontiguousarray, fc.ops.channels_last):

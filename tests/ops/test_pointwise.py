@@ -15,7 +15,9 @@ EPSILON = {"float64": 4e-16, "float32": 5e-7, "float16": 1e-3, "bfloat16": 8e-3}
 
 def close(y, exact, dtype, scale=1.0):
     exact = np.asarray(exact, np.float64)
-    np.testing.assert_allclose(y.astype(np.float64), exact, rtol=EPSILON[dtype] * scale, atol=EPSILON[dtype] * 1e-2 * scale)
+    np.testing.assert_allclose(
+        y.astype(np.float64), exact, rtol=EPSILON[dtype] * scale, atol=EPSILON[dtype] * 1e-2 * scale
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -61,7 +63,15 @@ def test_activations(name, dtype, isa):
 
 def test_activations_keep_shape_and_format(isa):
     x = integers((2, 3, 5, 7), 0, "float32")
-    for form in (x, fc.ops.channels_last(x), x[:, :, ::2], x.T, np.broadcast_to(x[:1], x.shape), x[:0], x[0, 0, 0, 0:1]):
+    for form in (
+        x,
+        fc.ops.channels_last(x),
+        x[:, :, ::2],
+        x.T,
+        np.broadcast_to(x[:1], x.shape),
+        x[:0],
+        x[0, 0, 0, 0:1],
+    ):
         y = fc.ops.relu(form)
         np.testing.assert_array_equal(y, np.maximum(form, 0))
     assert fc.ops.relu(fc.ops.channels_last(x)).strides == fc.ops.channels_last(x).strides
@@ -78,7 +88,10 @@ def test_softmax(dim, dtype, isa):
     close(fc.ops.softmax(x, dim), np.exp(shifted) / total, dtype, scale=8)
     exact = shifted - np.log(total)  # a difference: its error is relative to the terms, not to the result
     np.testing.assert_allclose(
-        fc.ops.log_softmax(x, dim).astype(np.float64), exact, rtol=EPSILON[dtype], atol=EPSILON[dtype] * np.abs(exact).max()
+        fc.ops.log_softmax(x, dim).astype(np.float64),
+        exact,
+        rtol=EPSILON[dtype],
+        atol=EPSILON[dtype] * np.abs(exact).max(),
     )
 
 

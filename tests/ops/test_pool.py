@@ -95,7 +95,10 @@ def test_adaptive_pools(size, isa):
     np.testing.assert_allclose(fc.ops.adaptive_avg_pool2d(x, size), avg, rtol=1e-6)
     y, indices = fc.ops.adaptive_max_pool2d(x, size, return_indices=True)
     np.testing.assert_array_equal(y, best)
-    np.testing.assert_array_equal(x.reshape(2, 5, -1)[np.arange(2)[:, None, None], np.arange(5)[:, None], indices.reshape(2, 5, -1)], best.reshape(2, 5, -1))
+    np.testing.assert_array_equal(
+        x.reshape(2, 5, -1)[np.arange(2)[:, None, None], np.arange(5)[:, None], indices.reshape(2, 5, -1)],
+        best.reshape(2, 5, -1),
+    )
 
 
 def test_nan_wins_and_minus_infinity_survives(isa):

@@ -1,0 +1,116 @@
+"""Kernels touch nothing outside their arrays: every operand lies against an unmapped page, at its end or its start.
+
+An access beyond kills the process, so the whole file runs in a child and its last words name the case.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import subprocess
+import sys
+
+import numpy as np
+
+from fastconv import _core
+from fastconv.backends import cpu
+from fastconv.nn.module import numpy_dtype
+from tests.conv_check import DTYPES, integers
+from tests.shapes import awkward
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def guarded(array, at_end):
+    """A copy of the array that ends (or begins) where an inaccessible page begins (or ends)."""
+    page = mmap.PAGESIZE
+    pages = -(-max(array.nbytes, 1) // page)
+    memory = mmap.mmap(-1, (pages + 2) * page)
+    base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for offset in (0, (pages + 1) * page):
+        if _libc.mprotect(ctypes.c_void_p(base + offset), ctypes.c_size_t(page), 0):
+            raise OSError(ctypes.get_errno(), "mprotect")
+    start = page + (pages * page - array.nbytes if at_end else 0)
+    view = np.frombuffer(memory, np.uint8, array.nbytes, start).view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
+def conv_cases(at_end):
+    for dtype in DTYPES:
+        compute = np.float64 if dtype == "float64" else np.float32
+        for problem in awkward(dtype):
+            x = integers((problem.n, problem.h, problem.w, problem.c), 0, dtype)
+            krsc = integers((problem.k, problem.r, problem.s, problem.c // problem.groups), 1, dtype)
+            y = np.zeros((problem.n, problem.p, problem.q, problem.k), x.dtype)
+            described, code = cpu.core_problem(problem), cpu.DTYPE_CODE[dtype]
+            for algo in ("implicit_gemm", "im2col_gemm", "reference"):
+                print("conv", algo, problem, dtype, cpu.isa(), flush=True)
+                weight = guarded(krsc, at_end)
+                if algo != "reference":
+                    weight = guarded(_core.pack_weight(code, described, weight), at_end)
+                operands = [guarded(a, at_end) for a in (x, np.ones(problem.k, compute), y + y.dtype.type(1), y)]
+                _core.conv(algo, code, described, operands[0], weight, *operands[1:], 1)
+
+
+def other_cases(at_end):
+    for dtype in DTYPES:
+        code, kind = cpu.DTYPE_CODE[dtype], numpy_dtype(dtype)
+        compute = np.float64 if dtype == "float64" else np.float32
+        for m, n, k in ((1, 1, 1), (3, 7, 19), (7, 13, 33)):
+            print("linear", m, n, k, dtype, cpu.isa(), flush=True)
+            x, w, y = (guarded(np.ones(shape, kind), at_end) for shape in ((m, k), (n, k), (m, n)))
+            _core.linear(code, x, w, guarded(np.ones(n, compute), at_end), y)
+        for rows, channels in ((1, 1), (3, 5), (2, 37), (5, 16)):
+            print("rows", rows, channels, dtype, cpu.isa(), flush=True)
+            x, y = (guarded(np.ones((rows, channels), kind), at_end) for _ in range(2))
+            scale, shift = (guarded(np.ones(channels, compute), at_end) for _ in range(2))
+            _core.batch_norm(code, x, scale, shift, y)
+            _core.local_response_norm(code, x, y, 5, 1e-4, 0.75, 1.0)
+            for flag in (False, True):
+                _core.softmax(code, x, y, flag)
+            for function in cpu.UNARY_CODE.values():
+                _core.unary(code, function, x, y, 0.1)
+        for channels in (1, 7, 16, 19):
+            print("pool", channels, dtype, cpu.isa(), flush=True)
+            x, y = (
+                guarded(np.ones((2, 4, 4, channels), kind), at_end),
+                guarded(np.ones((2, 2, 2, channels), kind), at_end),
+            )
+            table = [guarded(np.array(v, np.int32), at_end) for v in ([0, 2], [2, 4], [2, 2])]
+            _core.pool("avg", code, x, y, None, [1, 1], *table, *table)
+            _core.pool("max", code, x, y, None, [1, 1], *table, *table)
+            indices = guarded(np.zeros(y.shape, np.int64), at_end)
+            _core.pool("max", code, x, y, indices, [1, 1], *table, *table)
+            print("copy", channels, dtype, cpu.isa(), flush=True)
+            cpu.copy(x, guarded(np.zeros((2, channels, 4, 4), kind), at_end).transpose(0, 2, 3, 1))
+
+
+def run_all():
+    for isa in cpu.supported_isas():
+        with cpu.force_isa(isa):
+            for at_end in (True, False):
+                conv_cases(at_end)
+                other_cases(at_end)
+    print("untouched")
+
+
+def test_the_guard_works():
+    """Reading one element past a guarded array kills a process: the check below can fail."""
+    code = (
+        "import numpy as np; from tests.csrc.test_guard_pages import guarded; "
+        "a = guarded(np.ones(3, np.float32), True); np.lib.stride_tricks.as_strided(a, (4,), (4,)).sum()"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode < 0
+
+
+def test_no_kernel_reads_or_writes_beyond_its_arrays():
+    child = subprocess.run([sys.executable, "-m", __name__], check=False, capture_output=True, text=True)
+    last = child.stdout.strip().splitlines()[-1:] or [child.stderr[-500:]]
+    assert child.returncode == 0 and last == ["untouched"], (
+        f"died in: {last[0]} (status {child.returncode})\n{child.stderr[-500:]}"
+    )
+
+
+if __name__ == "__main__":
+    run_all()

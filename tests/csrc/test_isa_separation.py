@@ -1,0 +1,84 @@
+"""Code of one instruction set must not leak into another: a shared function compiled for AVX-512 would crash
+every older CPU. Read from the built module, by nm and objdump."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from fastconv import _core
+
+pytestmark = [
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="one ISA only on this architecture"),
+    pytest.mark.skipif(not shutil.which("nm") or not shutil.which("objdump"), reason="binutils are not installed"),
+]
+
+
+def output(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def symbols():
+    lines = output("nm", "-C", "--defined-only", _core.__file__).splitlines()
+    if "__asan_init" in output("nm", "-D", _core.__file__):
+        pytest.skip("built with sanitizers: the code is not the product's")
+    return [line.split(" ", 2)[2] for line in lines if line.count(" ") >= 2]
+
+
+@pytest.mark.parametrize("isa", ["portable", "avx2", "avx512"])
+def test_each_isa_has_its_own_kernels(symbols, isa):
+    names = [name for name in symbols if f"fastconv::{isa}::" in name]
+    for family in ("gemm_tile<", "implicit_gemm<", "im2col_gemm<", "linear_dot<", "max_pool<", "softmax<"):
+        assert any(f"fastconv::{isa}::{family}" in name for name in names), family
+
+
+def test_the_module_exports_only_its_init():
+    """Nothing else can be merged with, or replaced by, a symbol of another library in the process."""
+    exported = [line.split()[-1] for line in output("nm", "-D", "--defined-only", _core.__file__).splitlines()]
+    ours = [name for name in exported if "fastconv" in name or name.startswith("PyInit")]
+    assert ours == ["PyInit__core"]
+
+
+def functions():
+    """(demangled name, its instructions) of the module's code."""
+    name, body = None, []
+    for line in output("objdump", "-d", "-C", "--no-show-raw-insn", _core.__file__).splitlines():
+        if match := re.match(r"[0-9a-f]+ <(.*)>:$", line):
+            if name:
+                yield name, "\n".join(body)
+            name, body = match.group(1), []
+        elif name:
+            body.append(line)
+    if name:
+        yield name, "\n".join(body)
+
+
+def test_wide_instructions_stay_in_their_namespace(symbols):
+    leaks, seen = [], {"avx2": 0, "avx512": 0}
+    for name, body in functions():
+        wide = "avx512" if re.search(r"%zmm|%k[1-7]|%[xy]mm(1[6-9]|2\d|3[01])\b", body) else ""
+        wide = wide or ("avx2" if re.search(r"%ymm|\tv[a-z]", body) else "")
+        if not wide:
+            continue
+        # A plain C function that the compiler split off a kernel keeps the kernel's name in brackets or suffix.
+        if "fastconv::avx512::" in name or (wide == "avx2" and "fastconv::avx2::" in name):
+            seen[wide] += 1
+        else:
+            leaks.append(f"{name}: {wide}")
+    assert not leaks, leaks[:5]
+    assert seen["avx512"] > 50 and seen["avx2"] > 20
+
+
+@pytest.mark.parametrize(("isa", "register", "rows"), [("avx512", "zmm", 14), ("avx2", "ymm", 6)])
+def test_the_register_tile_does_not_spill(symbols, isa, register, rows):
+    """The full tile keeps its accumulators in registers: no vector goes to the stack anywhere in it."""
+    tiles = {n: b for n, b in functions() if f"fastconv::{isa}::gemm_tile<float, {rows}>" in n}
+    assert tiles
+    for name, body in tiles.items():
+        assert len(re.findall(r"vfmadd", body)) >= rows * 2, name
+        assert not re.search(rf"(%{register}\d+,.*\(%r[sb]p\))|(\(%r[sb]p\).*,%{register}\d+)", body), name

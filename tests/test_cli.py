@@ -1,0 +1,133 @@
+"""The command line: what it prints, what it writes, how it fails."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv.cli import main
+
+SMALL = "mb1ic8ih9oc16oh9kh3ph1"
+
+
+def test_info(capsys):
+    assert main(["info"]) == 0
+    text = capsys.readouterr().out
+    for part in ("fastconv", "isa", "GFLOP/s, measured", "GB/s", "implicit_gemm", "alexnet", "resnet50"):
+        assert part in text
+
+
+def test_bench_of_a_problem_writes_everything(capsys, tmp_path, threads):
+    threads(1)
+    pytest.importorskip("matplotlib")
+    files = [tmp_path / name for name in ("r.json", "r.csv", "r.png")]
+    options = ["--algo", "all", "--seconds", "0.02", "--batch", "2", "--threads", "2", "--dtype", "float16"]
+    options += ["--json", str(files[0]), "--csv", str(files[1]), "--plot", str(files[2])]
+    assert main(["bench", SMALL, *options]) == 0
+    text = capsys.readouterr().out
+    for algo in ("implicit_gemm *", "im2col_gemm", "reference", "all layers", "mb2ic8ih9oc16oh9kh3ph1"):
+        assert algo in text
+    result = json.loads(files[0].read_text())
+    assert (result["schema"], result["dtype"], result["machine"]["threads"]) == (1, "float16", 2)
+    assert [row["contender"] for row in result["rows"]] == ["implicit_gemm", "im2col_gemm", "reference"]
+    for row in result["rows"]:
+        assert row["error"] < 1e-3 and 0 < row["min_s"] <= row["median_s"] and row["samples"] >= 1
+        assert row["flops"] == 2 * 2 * 16 * 81 * 72
+    with files[1].open() as file:
+        assert len(list(csv.DictReader(file))) == 3
+    assert files[2].read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_of_a_model(capsys, threads):
+    threads(1)
+    assert main(["bench", "lenet5", "--seconds", "0.01"]) == 0
+    text = capsys.readouterr().out
+    for part in ("features.0", "classifier.1", "dot *", "registry's choice", "whole forward"):
+        assert part in text
+
+
+def test_bench_beside_torch(capsys, threads):
+    pytest.importorskip("torch")
+    threads(1)
+    assert main(["bench", SMALL, "--seconds", "0.01", "--peer", "torch"]) == 0
+    text = capsys.readouterr().out
+    assert "torch channels-last" in text and "torch contiguous" in text and "best peer" in text
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "lenet.safetensors"
+    fc.save(fc.models.create("lenet5"), path)
+    return str(path)
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "image.png"
+    pytest.importorskip("PIL.Image").fromarray(np.zeros((30, 40, 3), np.uint8)).save(path)
+    return str(path)
+
+
+def test_predict_with_labels(weights, image, tmp_path, capsys):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(f"digit-{i}" for i in range(10)))
+    assert (
+        main(
+            ["predict", image, image, "--model", "lenet5", "--weights", weights, "--labels", str(labels), "--top", "3"]
+        )
+        == 0
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and lines[0] == lines[1] and lines[0].count("digit-") == 3 and lines[0].count("%") == 3
+
+
+def test_every_failure_is_one_line_and_status_2(weights, image, tmp_path, capsys):
+    text = tmp_path / "text.png"
+    text.write_text("not an image")
+    short = tmp_path / "short.txt"
+    short.write_text("one\ntwo")
+    predict = ["predict", image, "--model", "lenet5", "--weights", weights]
+    cases = {
+        "neither model nor problem": (["bench", "lenet6"], "'lenet6' is not a model, a suite or a problem"),
+        "problem": (["bench", "mb1ic3ih5"], "'oc' is missing"),
+        "impossible problem": (["bench", "mb1ic3ih5oc2kh9"], "does not fit"),
+        "algorithm": (["bench", SMALL, "--algo", "fft"], "no conv2d kernel 'fft'"),
+        "threads": (["bench", SMALL, "--threads", "-1"], "threads: expected an integer in 1..1024, got -1"),
+        "batch": (["bench", "lenet5", "--batch", "-3"], "batch: expected at least 1, got -3"),
+        "json": (["bench", SMALL, "--seconds", "0.01", "--json", str(tmp_path / "no" / "r.json")], "cannot be written"),
+        "model": ([*predict[:3], "lenet6", *predict[4:]], "model: expected one of"),
+        "weights": ([*predict[:-1], "missing.safetensors"], "'missing.safetensors': no such file"),
+        "other model's weights": (
+            [*predict[:3], "deep_convnet", *predict[4:]],
+            "state dict does not fit DeepConvNet: missing",
+        ),
+        "image": (["predict", "missing.png", *predict[2:]], "image 'missing.png': no such file"),
+        "not an image": (["predict", str(text), *predict[2:]], "cannot be read"),
+        "labels": ([*predict, "--labels", "missing.txt"], "labels 'missing.txt': cannot be read"),
+        "label count": ([*predict, "--labels", str(short)], "labels: expected 10 lines, one a class, got 2"),
+        "top": ([*predict, "--top", "0"], "top: expected at least 1, got 0"),
+    }
+    for name, (arguments, part) in cases.items():
+        assert main(arguments) == 2, name
+        captured = capsys.readouterr()
+        lines = captured.err.strip().splitlines()
+        assert len(lines) == 1 and lines[0].startswith("fastconv: ") and part in lines[0], (name, captured.err)
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["bench"], ["bench", "lenet5", "--dtype", "int8"]])
+def test_wrong_usage_has_status_2_too(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2 and "usage: fastconv" in capsys.readouterr().err
+
+
+def test_the_installed_commands():
+    for command in (["-m", "fastconv"],):
+        child = subprocess.run([sys.executable, *command, "--version"], check=False, capture_output=True, text=True)
+        assert child.stdout.strip() == f"fastconv {fc.__version__}" and child.returncode == 0
