@@ -19,7 +19,7 @@ def layers() -> list[tuple[str, ConvProblem]]:
 
 
 @pytest.mark.parametrize("algo", [k.algo for k in registry.kernels("conv2d", "cpu") if k.algo != "reference"])
-@pytest.mark.parametrize(("group", "problem"), layers(), ids=lambda value: str(value))
+@pytest.mark.parametrize(("group", "problem"), layers(), ids=str)
 def test_conv2d(benchmark, group: str, problem: ConvProblem, algo: str) -> None:
     x, weight = random_operands(problem)
     call, _ = contenders(problem, x, weight, algo)[algo]

@@ -63,7 +63,8 @@ def read_image(path: str | os.PathLike[str], entry: ModelInfo, invert: bool = Fa
         pixels = 1 - pixels
     pixels = _centre(pixels, height, width)
     normalised: Array = (pixels - np.asarray(entry.mean, np.float32)) / np.asarray(entry.std, np.float32)
-    return normalised.transpose(2, 0, 1)
+    planes: Array = normalised.transpose(2, 0, 1)
+    return planes
 
 
 def _centre(pixels: Array, height: int, width: int) -> Array:

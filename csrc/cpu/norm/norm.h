@@ -95,8 +95,7 @@ void softmax(ThreadPool& pool, const NormArgs& args) {
       const typename V::Reg log_total = V::set1(T(::log(double(total[0]))));
       for (int64_t i = 0; i < n; i += V::width) {
         const int64_t rest = n - i;
-        const typename V::Reg v =
-            V::sub(rest >= V::width ? V::load(x + i) : V::load(x + i, rest), V::set1(best));
+        const typename V::Reg v = V::sub(rest >= V::width ? V::load(x + i) : V::load(x + i, rest), V::set1(best));
         const typename V::Reg out = kLog ? V::sub(v, log_total) : V::div(exp(v), V::set1(total[0]));
         if (rest >= V::width) {
           V::store(y + i, out);
