@@ -3,8 +3,19 @@
 #include <atomic>
 #include <cstdlib>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace fastconv {
 namespace {
+
+#if defined(FC_HAVE_AVX2)
+bool cpu_has_f16c() {  // clang 14's __builtin_cpu_supports does not know it
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+#endif
 
 struct Candidate {
   const char* name;
@@ -17,7 +28,7 @@ const Candidate kCandidates[] = {
 #if defined(FC_HAVE_AVX2)
     {"avx2", &avx2::kernels,
      [] {
-       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
+       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && cpu_has_f16c() &&
               __builtin_cpu_supports("bmi2");
      }},
 #else
