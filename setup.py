@@ -42,7 +42,14 @@ if platform.machine() in ("x86_64", "AMD64"):
 # No contraction: a result must not depend on where a compiler saw a product meet a sum.
 COMMON_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra"]
 # gcc 12 warns about uninitialised values inside its own AVX-512 header (GCC bug 105593).
-KERNEL_FLAGS = ["-fno-exceptions", "-fno-rtti", "-fno-math-errno", "-Wno-unknown-warning-option", "-Wno-uninitialized", "-Wno-maybe-uninitialized"]
+KERNEL_FLAGS = [
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fno-math-errno",
+    "-Wno-unknown-warning-option",
+    "-Wno-uninitialized",
+    "-Wno-maybe-uninitialized",
+]
 
 
 class BuildPerISA(build_ext):

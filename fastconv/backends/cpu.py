@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,7 @@ def set_num_threads(threads: int) -> None:
     _core.set_num_threads(threads)
 
 
+@lru_cache(maxsize=1024)
 def core_problem(problem: ConvProblem) -> _core.ConvProblem:
     """csrc/problem.h's struct for a problem."""
     (top, _), (left, _) = problem.padding

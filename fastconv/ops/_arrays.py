@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +20,14 @@ from ..problem import ITEM_SIZE
 Array = NDArray[Any]
 
 _DLPACK_CPU = 1
+
+# dtype.name is computed anew each time it is asked for.
+_NAMES = {np.dtype(getattr(ml_dtypes, name, None) or name): name for name in ITEM_SIZE}
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """The name under which kernels know a dtype that `as_array` accepted."""
+    return _NAMES[dtype]
 
 
 def as_array(value: Any, name: str) -> Array:
@@ -36,10 +45,10 @@ def as_array(value: Any, name: str) -> Array:
             value = np.from_dlpack(value)
         except (BufferError, RuntimeError, TypeError) as error:
             raise DTypeError(f"{name}: {type(value).__name__} cannot be read by DLPack: {error}") from None
-    if value.dtype.name not in ITEM_SIZE:
+    if value.dtype not in _NAMES:
+        if not value.dtype.isnative:
+            raise DTypeError(f"{name}: expected native byte order, got {value.dtype.str}")
         raise DTypeError(f"{name}: expected dtype {', '.join(ITEM_SIZE)}, got {value.dtype.name}")
-    if not value.dtype.isnative:
-        raise DTypeError(f"{name}: expected native byte order, got {value.dtype.str}")
     array: Array = value
     return array
 

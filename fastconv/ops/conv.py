@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ._arrays import (
     channel_vector,
     check_out,
     dense,
+    dtype_name,
     empty_nhwc,
     from_nhwc,
     image_batch,
@@ -65,6 +67,11 @@ def resolve_padding(
         return (pair(padding[0], "padding", 0), pair(padding[1], "padding", 0))
     rows, cols = pair(padding, "padding", 0)
     return ((rows, rows), (cols, cols))
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _conv_problem(*arguments: Any) -> ConvProblem:
+    return conv_problem(*arguments)
 
 
 def conv_problem(
@@ -152,7 +159,11 @@ def conv2d(
     images, single = image_batch(x, "x")
     prepared = prepare_weight(weight)
     require_same_dtype(images.dtype, prepared.array, "weight")
-    problem = conv_problem(images.shape, prepared.shape, stride, padding, dilation, groups, images.dtype.name)
+    arguments = (images.shape, prepared.shape, stride, padding, dilation, groups, dtype_name(images.dtype))
+    try:
+        problem = _conv_problem(*arguments)
+    except TypeError:  # lists cannot be remembered
+        problem = conv_problem(*arguments)
     if activation not in ACTIVATION_CODE:
         names = ", ".join(str(name) for name in ACTIVATION_CODE)
         raise ShapeError(f"activation: expected one of {names}, got {activation!r}")

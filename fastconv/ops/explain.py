@@ -8,7 +8,7 @@ from typing import Any
 from ..backends import registry
 from ..errors import AlgorithmError
 from ..problem import ConvProblem, LinearProblem
-from ._arrays import as_array, image_batch, is_channels_last
+from ._arrays import as_array, dtype_name, image_batch, is_channels_last
 from .conv import conv_problem, prepare_weight
 
 
@@ -76,7 +76,7 @@ def _conv_call(
 ) -> tuple[ConvProblem, tuple[str, ...]]:
     images, _single = image_batch(x, "x")
     prepared = prepare_weight(weight)
-    problem = conv_problem(images.shape, prepared.shape, stride, padding, dilation, groups, images.dtype.name)
+    problem = conv_problem(images.shape, prepared.shape, stride, padding, dilation, groups, dtype_name(images.dtype))
     conversions = []
     if not is_channels_last(images):
         conversions.append(f"x to channels-last and the result back ({_bytes(images.nbytes)} in)")
@@ -88,7 +88,7 @@ def _conv_call(
 def _linear_call(x: Any, weight: Any, bias: Any = None, **_: Any) -> tuple[LinearProblem, tuple[str, ...]]:
     rows, filters = as_array(x, "x"), as_array(weight, "weight")
     m = rows.size // max(rows.shape[-1], 1)
-    return LinearProblem(m, filters.shape[0], filters.shape[1], rows.dtype.name), ()
+    return LinearProblem(m, filters.shape[0], filters.shape[1], dtype_name(rows.dtype)), ()
 
 
 _CALLS: dict[str, Any] = {"conv2d": _conv_call, "linear": _linear_call}

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..backends import registry
 from ..errors import ShapeError
-from ._arrays import Array, channel_vector, compute_dtype, from_nhwc, image_batch, is_channels_last, to_nhwc
+from ._arrays import Array, channel_vector, compute_dtype, dtype_name, from_nhwc, image_batch, is_channels_last, to_nhwc
 from .activation import ArrayProblem
 
 
@@ -38,7 +38,7 @@ def batch_norm(
     kind = compute_dtype(images.dtype)
     nhwc = to_nhwc(images)
     y = np.empty(nhwc.shape, nhwc.dtype)
-    problem = ArrayProblem(images.shape, images.dtype.name)
+    problem = ArrayProblem(images.shape, dtype_name(images.dtype))
     registry.choose("batch_norm", "cpu", problem).kernel.run(
         problem, nhwc.reshape(-1, channels), scale.astype(kind), shift.astype(kind), y.reshape(-1, channels)
     )
@@ -58,7 +58,7 @@ def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.
     nhwc = to_nhwc(images)
     y = np.empty(nhwc.shape, nhwc.dtype)
     channels = images.shape[1]
-    problem = ArrayProblem(images.shape, images.dtype.name)
+    problem = ArrayProblem(images.shape, dtype_name(images.dtype))
     registry.choose("local_response_norm", "cpu", problem).kernel.run(
         problem, nhwc.reshape(-1, channels), y.reshape(-1, channels), int(size), alpha, beta, k
     )

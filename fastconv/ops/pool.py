@@ -10,7 +10,7 @@ import numpy as np
 
 from ..backends import registry
 from ..errors import ShapeError
-from ._arrays import Array, empty_nhwc, from_nhwc, image_batch, is_channels_last, pair, to_nhwc
+from ._arrays import Array, dtype_name, empty_nhwc, from_nhwc, image_batch, is_channels_last, pair, to_nhwc
 
 Table = tuple[Array, Array, Array]
 
@@ -100,7 +100,7 @@ def _sliding_problem(
             ("sliding", extent, kernel[axis], steps[axis], sides[axis], dilated[axis], ceil_mode, count_include_pad)
         )
     n, c, h, w = x.shape
-    return PoolProblem(n, c, h, w, axes[0], axes[1], dilated, x.dtype.name)
+    return PoolProblem(n, c, h, w, axes[0], axes[1], dilated, dtype_name(x.dtype))
 
 
 def _adaptive_problem(x: Array, output_size: Any) -> PoolProblem:
@@ -113,7 +113,7 @@ def _adaptive_problem(x: Array, output_size: Any) -> PoolProblem:
     if min(x.shape[2:]) < 1:
         raise ShapeError(f"x: expected a height and width of at least 1, got {x.shape}")
     n, c, h, w = x.shape
-    return PoolProblem(n, c, h, w, ("adaptive", h, p), ("adaptive", w, q), dtype=x.dtype.name)
+    return PoolProblem(n, c, h, w, ("adaptive", h, p), ("adaptive", w, q), dtype=dtype_name(x.dtype))
 
 
 def _run(op: str, images: Array, single: bool, problem: PoolProblem, with_indices: bool = False) -> Any:

@@ -35,9 +35,13 @@ struct ImageWindows {
 
   template <class D>
   FC_INLINE void load(D* dst, int64_t stride, int64_t row, int64_t rows, int64_t k0, int64_t kc) const {
+    if (run == 0) return;  // no channels: no values
     int64_t n = row / (d.p * d.q), p = row / d.q % d.p, q = row % d.q;
+    const int64_t first_run = k0 / run, begin = k0 % run;  // divided once, not per pixel
+    const int64_t first_r = merged ? first_run : first_run / d.s, first_s = merged ? 0 : first_run % d.s;
     for (int64_t i = 0; i < rows; i++, dst += stride) {
-      window(dst, x + n * d.h * d.w * d.c, p * d.stride_h - d.pad_top, q * d.stride_w - d.pad_left, k0, kc);
+      window(dst, x + n * d.h * d.w * d.c, p * d.stride_h - d.pad_top, q * d.stride_w - d.pad_left, first_r, first_s,
+             begin, kc);
       if (++q == d.q) {
         q = 0;
         if (++p == d.p) p = 0, n++;
@@ -46,29 +50,31 @@ struct ImageWindows {
   }
 
  private:
+  // kc values of one window, from value `begin` of run (r, s) on. (h0, w0) is the window's first pixel.
   template <class D>
-  FC_INLINE void window(D* dst, const S* image, int64_t h0, int64_t w0, int64_t k0, int64_t kc) const {
-    int64_t index = run > 0 ? k0 / run : 0, begin = run > 0 ? k0 % run : 0;
-    for (int64_t done = 0; done < kc; index++, begin = 0) {
-      const int64_t end = run - begin < kc - done ? run : begin + kc - done;  // of this run
-      const int64_t r = merged ? index : index / d.s, s = merged ? 0 : index % d.s;
+  FC_INLINE void window(D* dst, const S* image, int64_t h0, int64_t w0, int64_t r, int64_t s, int64_t begin,
+                        int64_t kc) const {
+    while (kc > 0) {
+      const int64_t count = run - begin < kc ? run - begin : kc;
       const int64_t h = h0 + r * d.dilation_h, w = w0 + s * d.dilation_w;
-      // The part of [begin, end) inside the image; a run that is one tap is inside or outside whole.
+      // Values [first, last) of the run lie inside the image; a run that is one tap is inside or outside whole.
       int64_t first = begin, last = begin;
       if (h >= 0 && h < d.h) {
-        if (merged) {
-          const int64_t left = w < 0 ? -w * tap_c : 0, right = (d.w - w) * tap_c;
-          first = left > begin ? (left < end ? left : end) : begin;
-          last = right < end ? (right > first ? right : first) : end;
-        } else if (w >= 0 && w < d.w) {
-          last = end;
+        if (!merged) {
+          last = w >= 0 && w < d.w ? begin + count : begin;
+        } else {
+          const int64_t left = -w * tap_c, right = (d.w - w) * tap_c;
+          first = left > begin ? (left < begin + count ? left : begin + count) : begin;
+          last = right < begin + count ? (right > first ? right : first) : begin + count;
         }
       }
-      D* const out = dst + done - begin;
-      clear(out + begin, first - begin);
-      if (first < last) copy(out + first, image + (h * d.w + w) * d.c + first, last - first);
-      clear(out + last, end - last);
-      done += end - begin;
+      clear(dst, first - begin);
+      copy(dst + (first - begin), image + (h * d.w + w) * d.c + first, last - first);
+      clear(dst + (last - begin), begin + count - last);
+      dst += count;
+      kc -= count;
+      begin = 0;
+      if (merged || ++s == d.s) s = 0, r++;
     }
   }
 
