@@ -22,6 +22,7 @@ from .. import models, ops
 from ..backends import registry
 from ..nn import Module
 from ..nn.module import numpy_dtype
+from ..ops._arrays import empty_nhwc
 from ..problem import ConvProblem, LinearProblem
 from .peers import peer_calls
 from .probe import Probe
@@ -96,7 +97,6 @@ def contenders(
         names = [registry.choose(op, "cpu", problem, algo).kernel.algo]
     if isinstance(problem, LinearProblem):
         return {name: (partial(ops.linear, x, weight, algo=name), name == choice) for name in names}
-    n, k, p, q = problem.y_shape
     call = partial(
         ops.conv2d,
         x,
@@ -106,7 +106,7 @@ def contenders(
         problem.padding,
         problem.dilation,
         problem.groups,
-        out=np.empty((n, p, q, k), x.dtype).transpose(0, 3, 1, 2),
+        out=empty_nhwc(problem.y_shape, x.dtype).transpose(0, 3, 1, 2),
     )
     return {name: (partial(call, algo=name), name == choice) for name in names}
 

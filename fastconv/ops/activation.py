@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backends import registry
 from ..errors import ShapeError
-from ._arrays import Array, as_array, dense, dtype_name
+from ._arrays import Array, as_array, dense, dtype_name, empty
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def _memory_order(x: Array) -> Array:
 def _apply(function: str, x: Any, slope: float = 0.0) -> Array:
     array = as_array(x, "x")
     view = _memory_order(array)
-    y = np.empty(view.shape, view.dtype)
+    y = empty(view.shape, view.dtype)
     problem = ArrayProblem(array.shape, dtype_name(array.dtype))
     registry.choose("activation", "cpu", problem).kernel.run(problem, view, y, function, slope)
     axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
@@ -76,7 +76,7 @@ def _along(op: str, x: Any, dim: int) -> Array:
         raise ShapeError(f"dim: expected an axis of shape {array.shape}, got {dim}")
     last = np.moveaxis(array, dim, -1)
     rows = dense(last.reshape(-1, last.shape[-1]))
-    y = np.empty(rows.shape, rows.dtype)
+    y = empty(rows.shape, rows.dtype)
     problem = ArrayProblem(rows.shape, dtype_name(rows.dtype))
     registry.choose(op, "cpu", problem).kernel.run(problem, rows, y)
     return np.moveaxis(y.reshape(last.shape), -1, dim)

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ..backends import cpu
 from ..errors import ShapeError
-from ._arrays import Array, as_array, dense, empty_nhwc, image_batch, is_channels_last, require_same_dtype, to_nhwc
+from ._arrays import (
+    Array,
+    as_array,
+    dense,
+    empty,
+    empty_nhwc,
+    image_batch,
+    is_channels_last,
+    require_same_dtype,
+    to_nhwc,
+)
 from .conv import Padding, resolve_padding
 
 
@@ -85,4 +93,4 @@ def _empty_like(x: Array, shape: tuple[int, ...]) -> Array:
     if x.ndim == 4 and is_channels_last(x):
         view: Array = empty_nhwc(shape, x.dtype).transpose(0, 3, 1, 2)
         return view
-    return np.empty(shape, x.dtype)
+    return empty(shape, x.dtype)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..backends import registry
 from ..errors import ShapeError
 from ..problem import LinearProblem
-from ._arrays import Array, as_array, channel_vector, dense, dtype_name, require_same_dtype
+from ._arrays import Array, as_array, channel_vector, dense, dtype_name, empty, require_same_dtype
 
 
 def linear(x: Any, weight: Any, bias: Any = None, *, algo: str | None = None) -> Array:
@@ -30,6 +28,6 @@ def linear(x: Any, weight: Any, bias: Any = None, *, algo: str | None = None) ->
     bias = channel_vector(bias, filters.shape[0], rows.dtype, "bias")
     flat = dense(rows.reshape(-1, rows.shape[-1]) if rows.ndim != 2 else rows)
     problem = LinearProblem(flat.shape[0], filters.shape[0], filters.shape[1], dtype_name(rows.dtype))
-    y = np.empty((problem.m, problem.n), rows.dtype)
+    y = empty((problem.m, problem.n), rows.dtype)
     registry.choose("linear", "cpu", problem, algo).kernel.run(problem, flat, dense(filters), bias, y)
     return y.reshape((*rows.shape[:-1], problem.n))

@@ -8,7 +8,17 @@ import numpy as np
 
 from ..backends import registry
 from ..errors import ShapeError
-from ._arrays import Array, channel_vector, compute_dtype, dtype_name, from_nhwc, image_batch, is_channels_last, to_nhwc
+from ._arrays import (
+    Array,
+    channel_vector,
+    compute_dtype,
+    dtype_name,
+    empty,
+    from_nhwc,
+    image_batch,
+    is_channels_last,
+    to_nhwc,
+)
 from .activation import ArrayProblem
 
 
@@ -37,7 +47,7 @@ def batch_norm(
     shift = (0.0 if beta is None else beta) - mean * scale
     kind = compute_dtype(images.dtype)
     nhwc = to_nhwc(images)
-    y = np.empty(nhwc.shape, nhwc.dtype)
+    y = empty(nhwc.shape, nhwc.dtype)
     problem = ArrayProblem(images.shape, dtype_name(images.dtype))
     registry.choose("batch_norm", "cpu", problem).kernel.run(
         problem, nhwc.reshape(-1, channels), scale.astype(kind), shift.astype(kind), y.reshape(-1, channels)
@@ -56,7 +66,7 @@ def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
         raise ShapeError(f"size: expected a positive int, got {size!r}")
     nhwc = to_nhwc(images)
-    y = np.empty(nhwc.shape, nhwc.dtype)
+    y = empty(nhwc.shape, nhwc.dtype)
     channels = images.shape[1]
     problem = ArrayProblem(images.shape, dtype_name(images.dtype))
     registry.choose("local_response_norm", "cpu", problem).kernel.run(

@@ -24,6 +24,13 @@ struct ConvStore {
         row_stride(args.problem.k),
         activation(args.activation) {}
 
+  // The tile's arithmetic hides the time that lines of a large output take to arrive.
+  FC_INLINE void prefetch(int64_t row, int64_t rows, int64_t col, int64_t cols) const {
+    for (int64_t i = 0; i < rows; i++)
+      for (int64_t j = 0; j < cols; j += int64_t(64 / sizeof(S)))
+        __builtin_prefetch(y + (row + i) * row_stride + col + j, 1);
+  }
+
   FC_INLINE void operator()(const T* acc, int64_t ld, int64_t row, int64_t rows, int64_t col, int64_t cols) const {
     for (int64_t i = 0; i < rows; i++) {
       const int64_t at = (row + i) * row_stride + col;

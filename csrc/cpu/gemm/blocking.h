@@ -56,7 +56,8 @@ FC_INLINE GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, int64_t groups, in
   }
   plan.m_blocks = ceil_div(m, plan.mc);
   plan.n_blocks = ceil_div(n, plan.nc);
-  plan.a_stride = plan.kc + 16;  // 64 B off a power of two, so that the rows of a panel spread over L1's sets
+  // Whole cache lines, and one more than kc fills: the rows of a panel spread over L1's sets.
+  plan.a_stride = (ceil_div(plan.kc, 16) + 1) * 16;
   plan.a_bytes = ceil_div(mr * plan.a_stride * int64_t(sizeof(T)), 64) * 64;
   plan.c_bytes = (plan.k_blocks > 1 ? plan.mc * plan.nc : mr * nr) * int64_t(sizeof(T));
   plan.thread_bytes = ceil_div(plan.a_bytes + plan.c_bytes, 4096) * 4096;

@@ -7,7 +7,8 @@
 //           last kc: epilogue writes the output
 //
 // `Rows` gathers A: rows.load(dst, stride, row, rows, k0, kc) writes a panel in the compute type.
-// `Store` is the epilogue: store(acc, ld, row, rows, col, cols) consumes finished sums.
+// `Store` is the epilogue: store(acc, ld, row, rows, col, cols) consumes finished sums, and
+// store.prefetch(row, rows, col, cols) asks for the cache lines that it will write.
 // A dense matrix, the windows of an image, and a 16-bit copy of either differ only in `Rows`.
 #pragma once
 
@@ -38,6 +39,7 @@ FC_INLINE void gemm_block(const GemmPlan& plan, int64_t m, int64_t n, int64_t k,
       // Panels of even height: 49 rows are 13 + 12 + 12 + 12, not 14 + 14 + 14 + 7.
       const int64_t row = m_count * panel / panels, row_count = m_count * (panel + 1) / panels - row;
       rows.load(a_panel, plan.a_stride, m0 + row, row_count, k0, kc);
+      if (last) store.prefetch(m0 + row, row_count, n0, n_count);
       const TileKernel<T> tile = gemm_tile_for<T>(row_count);
       for (int64_t col = 0; col < n_count; col += nr) {
         T* const c = keep_sums ? sums + row * ldc + col : sums;
