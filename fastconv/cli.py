@@ -35,6 +35,7 @@ def info(arguments: argparse.Namespace) -> None:
     machine = bench.describe_machine()
     probe = Probe()
     peak = max(probe.flops() for _ in range(20)) / 1e9
+    bandwidth = max(probe.bandwidth(1 << 28) for _ in range(5)) / 1e9
     lines = {
         "fastconv": f"{__version__}, built by {machine['compiler']}",
         "devices": ", ".join(backends.devices()),
@@ -42,7 +43,7 @@ def info(arguments: argparse.Namespace) -> None:
         "isa": f"{machine['isa']} (usable: {', '.join(_core.supported_isas())}; FASTCONV_ISA forces one)",
         "threads": f"{machine['threads']} of {machine['cpus_available']} available CPUs",
         "float32 peak": f"{peak:.0f} GFLOP/s, measured",
-        "read bandwidth": f"{probe.bandwidth(1 << 28) / 1e9:.1f} GB/s over 256 MiB, measured",
+        "read bandwidth": f"{bandwidth:.1f} GB/s over 256 MiB, measured",
         "conv2d": ", ".join(kernel.algo for kernel in registry.kernels("conv2d", "cpu")),
         "models": ", ".join(models.list_models()),
         "suites": ", ".join(bench.list_suites()),

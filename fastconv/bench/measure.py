@@ -50,7 +50,7 @@ class Row:
     flops: int
     min_bytes: int
     peak_flops: float  # best burst among this layer's samples
-    bandwidth: float  # bytes a second for a working set of min_bytes
+    bandwidth: float  # best bytes a second at which a working set of min_bytes was read
 
     @property
     def gflops(self) -> float:
@@ -149,12 +149,13 @@ def measure_layer(
         errors[name] = relative_error(y if isinstance(y, np.ndarray) else y.float().numpy(), exact)
 
     times: dict[str, list[float]] = {name: [] for name in calls}
-    peak = 0.0
+    peak = bandwidth = 0.0
     end = time.perf_counter() + seconds * len(calls)
     while True:
         enough = min(len(samples) for samples in times.values()) >= least_samples
         if time.perf_counter() >= end and (enough or max(sum(s) for s in times.values()) > 4 * seconds):
             break
+        bandwidth = max(bandwidth, probe.bandwidth(problem.min_bytes))
         for name, call in calls.items():
             if peer is not None:
                 time.sleep(PAUSE_SECONDS)
@@ -163,7 +164,6 @@ def measure_layer(
             start = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - start)
-    bandwidth = probe.bandwidth(problem.min_bytes)
     return [
         Row(
             layer=problem.name or str(problem),

@@ -14,7 +14,6 @@ class Probe:
 
     def __init__(self, burst_seconds: float = 1.5e-3) -> None:
         self._rounds = 20_000
-        self._bandwidth: dict[int, float] = {}
         self._buffer = np.zeros(0, np.float32)
         best = max(self._burst()[0] for _ in range(5))
         operations = self._burst()[1] / self._rounds
@@ -30,18 +29,13 @@ class Probe:
         return self._burst()[0]
 
     def bandwidth(self, working_set: int) -> float:
-        """Bytes a second at which memory of this size (rounded up to a power of two) is read again and again."""
-        size = 1 << max(working_set - 1, 1 << 14).bit_length()
-        size = min(size, 1 << 28)
-        if size not in self._bandwidth:
-            if self._buffer.nbytes < size:
-                self._buffer = np.ones(size // 4, np.float32)
-            data = self._buffer[: size // 4]
-            repeats = max(4, (1 << 26) // size)
-            best = 0.0
-            for _ in range(5):
-                start = time.perf_counter()
-                moved = sum(_core.read_burst(data) for _ in range(repeats))
-                best = max(best, moved / (time.perf_counter() - start))
-            self._bandwidth[size] = best
-        return self._bandwidth[size]
+        """Bytes a second at which memory of this size (16 KiB to 256 MiB) is read again and again, by one burst."""
+        size = min(max(working_set, 1 << 14), 1 << 28) // 4096 * 4096
+        if self._buffer.nbytes < size:
+            self._buffer = np.ones(size // 4, np.float32)
+        data = self._buffer[: size // 4]
+        _core.read_burst(data)
+        repeats = max(1, (1 << 23) // size)
+        start = time.perf_counter()
+        moved = sum(_core.read_burst(data) for _ in range(repeats))
+        return moved / (time.perf_counter() - start)

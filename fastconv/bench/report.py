@@ -41,7 +41,10 @@ class Report:
         columns = {"registry's choice": [row for row in self.rows if row.chosen]}
         peers = sorted((row for row in self.rows if row.peer), key=lambda row: -row.min_s)
         columns["best peer"] = list({row.problem: row for row in peers}.values())  # the fastest comes last and stays
-        columns.update({name: [row for row in self.rows if row.contender == name] for name in self.contenders()})
+        for name in self.contenders():
+            rows = [row for row in self.rows if row.contender == name]
+            if rows != columns["registry's choice"]:
+                columns[name] = rows
         complete = {name: rows for name, rows in columns.items() if {row.problem for row in rows} == layers}
         return {
             name: (
@@ -80,7 +83,8 @@ class Report:
                 f"{row.share_of_floor:.0%}",
             )
         table.add_section()
-        for contender, (seconds, operations, floor) in self.totals().items():
+        totals = self.totals() if len({row.problem for row in self.rows}) > 1 else {}
+        for contender, (seconds, operations, floor) in totals.items():
             table.add_row(
                 "all layers", "", "", contender, "", f"{seconds * 1e3:.3f}", "",
                 f"{operations / seconds / 1e9:.1f}", "", f"{floor / seconds:.0%}",

@@ -1,0 +1,47 @@
+"""The README is true: its Python runs and prints what it shows, its first two blocks are the set-up commands."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+
+
+def test_the_first_two_blocks_are_one_line_commands():
+    for (kind, text), end in zip(BLOCKS[:2], ("fastconv bench alexnet", "pytest"), strict=True):
+        assert kind == "sh" and text.count("\n") == 1 and text.strip().endswith(end)
+
+
+def test_the_examples_print_what_is_shown(tmp_path, monkeypatch):
+    from fastconv.backends import registry
+
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    shown = 0
+    try:
+        for (kind, text), (next_kind, expected) in zip(BLOCKS, BLOCKS[1:], strict=False):
+            if kind == "python":
+                assert next_kind == "text"
+                with contextlib.redirect_stdout(io.StringIO()) as printed:
+                    exec(text, namespace)
+                # Workspace depends on the machine's thread count and instruction set.
+                normal = [
+                    re.sub(r"workspace +\S+ \w+|predicted \S+x", "", out) for out in (printed.getvalue(), expected)
+                ]
+                assert normal[0].strip() == normal[1].strip()
+                shown += 1
+    finally:
+        registry.unregister("conv2d", "cpu", "pointwise")
+    assert shown == 3
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)", (ROOT / page).read_text()):
+        assert (ROOT / page).parent.joinpath(target).exists(), target
