@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def test_the_examples_print_what_is_shown(tmp_path, monkeypatch):
     namespace: dict[str, object] = {}
     shown = 0
     try:
-        for (kind, text), (next_kind, expected) in zip(BLOCKS, BLOCKS[1:], strict=False):
+        for (kind, text), (next_kind, expected) in itertools.pairwise(BLOCKS):
             if kind == "python":
                 assert next_kind == "text"
                 with contextlib.redirect_stdout(io.StringIO()) as printed:
