@@ -19,14 +19,24 @@ struct MatrixRows {
   const S* matrix;
   int64_t row_stride;
 
-  FC_INLINE void load(Compute<S>* dst, int64_t stride, int64_t row, int64_t rows, int64_t k0, int64_t kc) const {
-    for (int64_t i = 0; i < rows; i++) load_row<S>(dst + i * stride, matrix + (row + i) * row_stride + k0, kc);
+  FC_INLINE int segments(Compute<S>* scratch, int64_t stride, int64_t row, int64_t rows, int64_t k0, int64_t kc,
+                         Segment<Compute<S>>* out) const {
+    const S* const first = matrix + row * row_stride + k0;
+    if constexpr (sizeof(S) == sizeof(Compute<S>)) {
+      if (!rows_collide<S>(row_stride)) {
+        out[0] = {first, row_stride, kc};
+        return 1;
+      }
+    }
+    for (int64_t i = 0; i < rows; i++) load_row<S>(scratch + i * stride, first + i * row_stride, kc);
+    out[0] = {scratch, stride, kc};
+    return 1;
   }
 };
 
 template <class S>
 GemmPlan im2col_gemm_plan(const ConvProblem& d, int threads) {
-  return plan_gemm<Compute<S>>(d.p * d.q, d.k / d.groups, d.r * d.s * (d.c / d.groups), d.groups, threads);
+  return plan_gemm<Compute<S>>(d.p * d.q, d.k / d.groups, d.r * d.s * (d.c / d.groups), 1, d.groups, threads);
 }
 
 template <class S>

@@ -15,7 +15,8 @@ namespace fastconv::FC_ISA {
 
 template <class S>
 GemmPlan implicit_gemm_plan(const ConvProblem& d, int threads) {
-  return plan_gemm<Compute<S>>(d.n * d.p * d.q, d.k / d.groups, d.r * d.s * (d.c / d.groups), d.groups, threads);
+  return plan_gemm<Compute<S>>(d.n * d.p * d.q, d.k / d.groups, d.r * d.s * (d.c / d.groups), d.s * (d.c / d.groups),
+                               d.groups, threads);
 }
 
 template <class S>

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "cpu/conv/conv.h"
-#include "cpu/simd/vec.h"
+#include "cpu/gemm/gemm.h"
 
 namespace fastconv::FC_ISA {
 
@@ -19,6 +19,8 @@ FC_INLINE void clear(D* dst, int64_t n) {
 // elements apart. D is the compute type (GEMM panel) or S itself (explicit column matrix).
 template <class S>
 struct ImageWindows {
+  static constexpr int64_t kMinStrip = 64;  // shorter runs: the tile's start and end outweigh the copying saved
+
   ConvProblem d;
   const S* x;     // first image, first channel of the group
   int64_t run;    // contiguous values a run
@@ -31,6 +33,60 @@ struct ImageWindows {
     merged = d.groups == 1 && d.dilation_w == 1;
     run = merged ? d.s * tap_c : tap_c;
     runs = merged ? d.r : d.r * d.s;
+  }
+
+  // The windows as an A panel for the GEMM. Neighbouring windows of one output row overlap: window i + 1 is the
+  // same memory stride_w pixels on. Where a stretch lies inside the image it is read in place; at an edge it is copied
+  // once with its zeros, as a strip that all windows share. What neither serves is gathered window by window.
+  FC_INLINE int segments(Compute<S>* scratch, int64_t stride, int64_t row, int64_t rows, int64_t k0, int64_t kc,
+                         Segment<Compute<S>>* out) const {
+    constexpr bool in_place = sizeof(S) == sizeof(Compute<S>);
+    const int64_t step = d.stride_w * d.c;  // between the windows of neighbouring pixels
+    const int64_t q = row % d.q;
+    const bool one_pixel = d.r == 1 && d.s == 1 && d.stride_h == 1 && d.stride_w == 1 && d.p == d.h && d.q == d.w &&
+                           d.pad_top == 0 && d.pad_left == 0;
+    if constexpr (in_place) {
+      if (one_pixel && !rows_collide<S>(d.c)) {  // 1 x 1: the image is the matrix
+        out[0] = {x + row * d.c + k0, d.c, kc};
+        return 1;
+      }
+    }
+    if (!merged || q + rows > d.q || run < kMinStrip || rows_collide<Compute<S>>(step) || one_pixel) {
+      load(scratch, stride, row, rows, k0, kc);
+      out[0] = {scratch, stride, kc};
+      return 1;
+    }
+    const int64_t n = row / (d.p * d.q), p = row / d.q % d.p;
+    const int64_t w0 = (q * d.stride_w - d.pad_left) * d.c;  // of the first window, in values from the row's start
+    int count = 0;
+    for (int64_t r = k0 / run, begin = k0 % run; kc > 0; r++, begin = 0) {
+      const int64_t length = run - begin < kc ? run - begin : kc;
+      const int64_t h = p * d.stride_h - d.pad_top + r * d.dilation_h;
+      const S* const line = x + (n * d.h + h) * d.w * d.c;
+      const int64_t first = w0 + begin, last = first + (rows - 1) * step + length;
+      const bool inside = h >= 0 && h < d.h;
+      if (in_place && inside && first >= 0 && last <= d.w * d.c) {
+        if constexpr (in_place) out[count++] = {line + first, step, length};
+      } else if (step <= length) {
+        const int64_t left = inside ? (first < 0 ? (last < 0 ? last : 0) : first) : last;
+        const int64_t right = inside ? (last > d.w * d.c ? d.w * d.c : last) : last;
+        clear(scratch, left - first);
+        if (left < right) load_row<S>(scratch + (left - first), line + left, right - left);
+        const int64_t filled = left < right ? right : left;
+        clear(scratch + (filled - first), last - filled);
+        out[count++] = {scratch, step, length};
+        scratch += last - first;  // at most rows * length values: windows would take no less
+      } else {
+        const int64_t r0 = r;
+        for (int64_t i = 0; i < rows; i++)
+          window(scratch + i * length, x + n * d.h * d.w * d.c, p * d.stride_h - d.pad_top,
+                 (q + i) * d.stride_w - d.pad_left, r0, 0, begin, length);
+        out[count++] = {scratch, length, length};
+        scratch += rows * length;
+      }
+      kc -= length;
+    }
+    return count;
   }
 
   template <class D>

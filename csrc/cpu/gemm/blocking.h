@@ -30,14 +30,17 @@ inline constexpr int64_t kMaxKc = 384;  // A panel 14 x 384 x 4 B = 21 KiB of a 
 inline constexpr int64_t kMaxNc = 512;  // B block 384 x 512 x 4 B = 768 KiB of a 1 MiB L2
 inline constexpr int64_t kMaxMc = 112;  // partial sums 112 x 512 x 4 B = 224 KiB
 
+// k runs over `unit`s that are contiguous in A (1 where nothing is known).
 template <class T>
-FC_INLINE GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, int64_t groups, int threads) {
+FC_INLINE GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, int64_t unit, int64_t groups, int threads) {
   constexpr int64_t mr = Tile<T>::mr, nr = Tile<T>::nr;
   const auto ceil_div = [](int64_t a, int64_t b) __attribute__((always_inline)) { return (a + b - 1) / b; };
   GemmPlan plan{};
   const int64_t max_kc = kMaxKc * 4 / int64_t(sizeof(T));
-  plan.k_blocks = k > 0 ? ceil_div(k, max_kc) : 1;
-  plan.kc = k > 0 ? ceil_div(k, plan.k_blocks) : 0;
+  // Cut between units where a block holds several, else evenly.
+  const int64_t step = unit > 0 && unit <= max_kc ? unit : 1;
+  plan.k_blocks = k > 0 ? ceil_div(ceil_div(k, step), max_kc / step) : 1;
+  plan.kc = k > 0 ? ceil_div(ceil_div(k, step), plan.k_blocks) * step : 0;
   plan.mc = m < kMaxMc ? m : kMaxMc / mr * mr;
   const int64_t n_panels = ceil_div(n, nr);
   const int64_t most_panels = kMaxNc / nr;

@@ -2,11 +2,12 @@
 //
 //   for each block of mc rows and nc columns          (the unit that threads share out)
 //     for each kc of k                                 B block (kc x nc) stays in L2
-//       for each panel of <= mr rows                   A panel (mr x kc) is gathered into L1
-//         for each panel of nr columns                 register tile
+//       for each panel of <= mr rows                   A panel (mr x kc): in place, or gathered into L1
+//         for each panel of nr columns                 register tile, once a segment of the A panel
 //           last kc: epilogue writes the output
 //
-// `Rows` gathers A: rows.load(dst, stride, row, rows, k0, kc) writes a panel in the compute type.
+// `Rows` finds A: rows.segments(scratch, row, rows, k0, kc, out) describes a panel as consecutive stretches of k,
+// each a matrix with its own row stride, in memory where it lies or in scratch.
 // `Store` is the epilogue: store(acc, ld, row, rows, col, cols) consumes finished sums, and
 // store.prefetch(row, rows, col, cols) asks for the cache lines that it will write.
 // A dense matrix, the windows of an image, and a 16-bit copy of either differ only in `Rows`.
@@ -17,6 +18,20 @@
 #include "cpu/runtime/thread_pool.h"
 
 namespace fastconv::FC_ISA {
+
+// A stretch of k of an A panel: element (row, k) is a[row * lda + k].
+template <class T>
+struct Segment {
+  const T* a;
+  int64_t lda, kc;
+};
+inline constexpr int kMaxSegments = 16;
+
+// Rows whose starts fall into too few of L1's 64 sets push each other out: such a matrix is copied, not read in place.
+template <class T>
+FC_INLINE bool rows_collide(int64_t lda) {
+  return lda * int64_t(sizeof(T)) % 2048 == 0;
+}
 
 // One block. `b` is the packed B of pack.h, [n/nr panels][k][nr].
 template <class T, class Rows, class Store>
@@ -38,12 +53,17 @@ FC_INLINE void gemm_block(const GemmPlan& plan, int64_t m, int64_t n, int64_t k,
     for (int64_t panel = 0; panel < panels; panel++) {
       // Panels of even height: 49 rows are 13 + 12 + 12 + 12, not 14 + 14 + 14 + 7.
       const int64_t row = m_count * panel / panels, row_count = m_count * (panel + 1) / panels - row;
-      rows.load(a_panel, plan.a_stride, m0 + row, row_count, k0, kc);
+      Segment<T> segments[kMaxSegments];
+      const int count = rows.segments(a_panel, plan.a_stride, m0 + row, row_count, k0, kc, segments);
       if (last) store.prefetch(m0 + row, row_count, n0, n_count);
       const TileKernel<T> tile = gemm_tile_for<T>(row_count);
       for (int64_t col = 0; col < n_count; col += nr) {
         T* const c = keep_sums ? sums + row * ldc + col : sums;
-        tile(a_panel, plan.a_stride, b + (n0 + col) * k + k0 * nr, kc, c, ldc, k_block > 0);
+        const T* b_panel = b + (n0 + col) * k + k0 * nr;
+        for (int s = 0; s < count; s++) {
+          tile(segments[s].a, segments[s].lda, b_panel, segments[s].kc, c, ldc, k_block > 0 || s > 0);
+          b_panel += segments[s].kc * nr;
+        }
         if (last) store(c, ldc, m0 + row, row_count, n0 + col, n_count - col < nr ? n_count - col : nr);
       }
     }
