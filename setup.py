@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shlex
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,10 +64,19 @@ class BuildPerISA(build_ext):
         if os.environ.get("FASTCONV_WERROR") == "1":
             self.extra.append("-Werror")
         # setuptools reuses build/: without this, an object built with other options would be linked.
-        compiler = os.environ.get("CXX", "c++")
-        version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+        compiler = shlex.split(os.environ.get("CXX", "c++"))
+        version = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False).stdout
         options = repr(
-            (compiler, version, self.extra, ISA_FLAGS, COMMON_FLAGS, KERNEL_FLAGS, platform.python_version())
+            (
+                compiler,
+                version,
+                pybind11.__version__,
+                self.extra,
+                ISA_FLAGS,
+                COMMON_FLAGS,
+                KERNEL_FLAGS,
+                platform.python_version(),
+            )
         )
         self.build_temp = str(Path(self.build_temp) / hashlib.sha256(options.encode()).hexdigest()[:12])
         self.compiler_name = compiler
@@ -83,7 +93,7 @@ class BuildPerISA(build_ext):
             objects = list(pool.map(lambda job: self.compile_one(*job), jobs))
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.spawn([self.compiler_name, "-shared", "-pthread", *self.link_extra, *objects, "-o", str(target)])
+        self.spawn([*self.compiler_name, "-shared", "-pthread", *self.link_extra, *objects, "-o", str(target)])
 
     def compile_one(self, source: Path, variant: str, flags: list[str]) -> str:
         target = Path(self.build_temp) / variant / source.with_suffix(".o").relative_to(CSRC)
@@ -92,7 +102,7 @@ class BuildPerISA(build_ext):
             includes = [f"-I{CSRC}", f"-I{pybind11.get_include()}", *(f"-I{path}" for path in self.include_dirs)]
             self.spawn(
                 [
-                    self.compiler_name,
+                    *self.compiler_name,
                     *COMMON_FLAGS,
                     *flags,
                     *self.extra,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ ERRORS = (AlgorithmError, DTypeError, DeviceError, FileFormatError, ModelError, 
 
 def info(arguments: argparse.Namespace) -> None:
     """What this installation and this machine are."""
-    if arguments.threads:
+    if arguments.threads is not None:
         cpu.set_num_threads(arguments.threads)
     machine = bench.describe_machine()
     probe = Probe()
@@ -52,10 +53,30 @@ def info(arguments: argparse.Namespace) -> None:
         print(f"{key:<15} {value}")
 
 
+def check_target(path: str | None) -> None:
+    """Raises FileFormatError where a result could not be written to this path, ModelError where nothing can draw it."""
+    if path is None:
+        return
+    target = Path(path)
+    if not target.name or target.is_dir() or not target.parent.is_dir():
+        raise FileFormatError(f"{path!r}: cannot be written: not a file in an existing folder")
+    if target.suffix == ".png" and importlib.util.find_spec("matplotlib") is None:
+        raise ModelError("plot: matplotlib is not installed (pip install 'fastconv[bench]')")
+
+
+def png_file(path: str) -> str:
+    """An argument that names a PNG."""
+    if not path.endswith(".png"):
+        raise argparse.ArgumentTypeError(f"expected a name that ends in .png, got {path!r}")
+    return path
+
+
 def run_bench(arguments: argparse.Namespace) -> None:
     """Measures a model, a suite or a problem."""
-    if arguments.threads:
+    if arguments.threads is not None:
         cpu.set_num_threads(arguments.threads)
+    for path in (arguments.json, arguments.csv, arguments.plot):
+        check_target(path)  # before minutes of measuring, not after
     layers = bench.resolve(arguments.name, arguments.batch, arguments.dtype)
     report = bench.Report(arguments.name, arguments.dtype, arguments.batch, bench.describe_machine())
     probe = Probe()
@@ -73,7 +94,7 @@ def run_bench(arguments: argparse.Namespace) -> None:
             progress.update(task, description="whole forward")
             report.forward = bench.measure_named_model(arguments.name, arguments.batch or 1, arguments.dtype)
     console = Console(width=None if sys.stdout.isatty() else 150)
-    console.print(report.table())
+    console.print(report.table(compact=console.width < 130))
     for note in report.notes():
         console.print(note, style="dim", highlight=False)
     if arguments.json:
@@ -113,24 +134,30 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=info)
 
     command = commands.add_parser("bench", help="measure a model, a suite or one problem")
-    command.add_argument("name", metavar="NAME", help="a model, a suite, or a problem like mb8ic64ih56oc64oh56kh3ph1")
+    command.add_argument(
+        "name",
+        metavar="NAME",
+        help=f"one of {', '.join([*models.list_models(), *bench.list_suites()])}, or a problem such as mb8ic64ih56oc64oh56kh3ph1",
+    )
     command.add_argument("--batch", type=int, metavar="N", help="batch size (default: 1, or the suite's)")
-    command.add_argument("--dtype", choices=list(ITEM_SIZE), default="float32")
-    command.add_argument("--algo", metavar="A", help="an algorithm's name, or all (default: the registry's choice)")
+    command.add_argument("--dtype", choices=list(ITEM_SIZE), default="float32", help="default: float32")
+    command.add_argument(
+        "--algo", metavar="A", help="an algorithm of convolutions or of linear layers, or all (default: choose)"
+    )
     command.add_argument("--threads", type=int, metavar="N", help="threads (default: the CPUs available)")
     command.add_argument("--seconds", type=float, default=0.5, metavar="S", help="time for each contender of a layer")
     command.add_argument("--peer", choices=PEERS, help="time this engine in turn with ours")
     command.add_argument("--json", metavar="FILE", help="write all rows as JSON")
     command.add_argument("--csv", metavar="FILE", help="write all rows as CSV")
-    command.add_argument("--plot", metavar="FILE.png", help="write a roofline")
+    command.add_argument("--plot", type=png_file, metavar="FILE.png", help="write a roofline")
     command.set_defaults(run=run_bench)
 
     command = commands.add_parser("predict", help="name what image files show")
-    command.add_argument("images", nargs="+", metavar="IMAGE")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="files that Pillow reads")
     command.add_argument("--model", required=True, metavar="M", help=", ".join(models.list_models()))
     command.add_argument("--weights", required=True, metavar="F", help=".safetensors or .npz")
-    command.add_argument("--top", type=int, default=5, metavar="N")
-    command.add_argument("--dtype", choices=list(ITEM_SIZE), default="float32")
+    command.add_argument("--top", type=int, default=5, metavar="N", help="classes to name (default: 5)")
+    command.add_argument("--dtype", choices=list(ITEM_SIZE), default="float32", help="default: float32")
     command.add_argument("--labels", metavar="FILE", help="class names, one a line")
     command.add_argument("--invert", action="store_true", help="swap black and white (digits drawn dark on light)")
     command.set_defaults(run=run_predict)
@@ -150,6 +177,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except OSError as error:  # a full disk behind stdout, say
+        print(f"fastconv: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

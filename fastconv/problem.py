@@ -133,6 +133,8 @@ class ConvProblem:
         groups = values.get("g", 1)
         if groups < 1 or values["ic"] % groups or values["oc"] % groups:
             raise ShapeError(f"problem {text!r}: g{groups} must divide ic{values['ic']} and oc{values['oc']}")
+        if min(values.get("mb", 1), values["ic"], values["oc"]) < 1:
+            raise ShapeError(f"problem {text!r}: mb, ic and oc must be at least 1")
         problem = cls(
             n=values.get("mb", 1),
             c=values["ic"],
@@ -183,8 +185,8 @@ class LinearProblem:
         """Reads benchdnn's inner-product grammar: ``mb1ic4096oc1000``."""
         values, name = _fields(text, ("mb", "ic", "oc"))
         for key in ("ic", "oc"):
-            if values.get(key, 0) < 1:
-                raise ShapeError(f"problem {text!r}: '{key}' is missing or below 1")
+            if values.get(key, 0) < 1 or values.get("mb", 1) < 1:
+                raise ShapeError(f"problem {text!r}: '{key}' is missing, or an extent below 1")
         return cls(values.get("mb", 1), values["oc"], values["ic"], dtype, name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import subprocess
 import sys
@@ -50,6 +51,33 @@ def test_bench_of_a_model(capsys, threads):
     text = capsys.readouterr().out
     for part in ("features.0", "classifier.1", "dot *", "registry's choice", "whole forward"):
         assert part in text
+
+
+def test_a_convolution_algorithm_leaves_linear_layers_alone(capsys, threads):
+    threads(1)
+    assert main(["bench", "lenet5", "--seconds", "0.01", "--algo", "im2col_gemm"]) == 0
+    text = capsys.readouterr().out
+    assert "im2col_gemm" in text and "dot *" in text and "implicit_gemm" not in text
+
+
+def test_narrow_terminals_get_a_narrow_table(threads):
+    from rich.console import Console
+
+    from fastconv import bench
+    from fastconv.bench.probe import Probe
+
+    threads(1)
+    layers = bench.resolve('mb1ic8ih9oc16oh9kh3ph1n"a[bold]name"')
+    report = bench.Report(
+        "x", "float32", 1, bench.describe_machine(), bench.measure_layer(layers[0], Probe(), seconds=0.01)
+    )
+    for compact, width in ((True, 80), (False, 130)):
+        console = Console(width=width, file=io.StringIO())
+        console.print(report.table(compact))
+        text = console.file.getvalue()
+        for part in ("a[bold]name", "implicit_gemm *", "GFLOP/s", "of peak"):
+            assert part in text
+        assert max(map(len, text.splitlines())) <= width
 
 
 def test_bench_beside_torch(capsys, threads):
@@ -102,7 +130,12 @@ def test_every_failure_is_one_line_and_status_2(weights, image, tmp_path, capsys
         "algorithm": (["bench", SMALL, "--algo", "fft"], "no conv2d kernel 'fft'"),
         "threads": (["bench", SMALL, "--threads", "-1"], "threads: expected an integer in 1..1024, got -1"),
         "batch": (["bench", "lenet5", "--batch", "-3"], "batch: expected at least 1, got -3"),
-        "json": (["bench", SMALL, "--seconds", "0.01", "--json", str(tmp_path / "no" / "r.json")], "cannot be written"),
+        "no threads": (["bench", SMALL, "--threads", "0"], "threads: expected an integer in 1..1024, got 0"),
+        "seconds": (["bench", SMALL, "--seconds", "-1"], "seconds: expected a positive number, got -1"),
+        "no end": (["bench", SMALL, "--seconds", "inf"], "seconds: expected a positive number, got inf"),
+        "no filters": (["bench", "mb1ic8ih8oc0kh3"], "mb, ic and oc must be at least 1"),
+        "json": (["bench", SMALL, "--json", str(tmp_path / "no" / "r.json")], "cannot be written"),
+        "csv": (["bench", SMALL, "--csv", str(tmp_path)], "cannot be written"),
         "model": ([*predict[:3], "lenet6", *predict[4:]], "model: expected one of"),
         "weights": ([*predict[:-1], "missing.safetensors"], "'missing.safetensors': no such file"),
         "other model's weights": (

@@ -63,6 +63,8 @@ def test_defaults_and_derived_values():
         ("ic3ih0oc4", "at least 1"),
         ("ic3ih8oc4sh0", "at least 1"),
         ("ic0oc4", "below 1"),
+        ("mb0ic3ih8oc4", "mb, ic and oc must be at least 1"),
+        ("ic3ih8oc0", "mb, ic and oc must be at least 1"),
     ],
 )
 def test_what_cannot_be_read_says_why(text, reason):

@@ -12,13 +12,14 @@ ConvProblem make_problem(int64_t n, int64_t c, int64_t h, int64_t w, int64_t k, 
   if (stride_h < 1 || stride_w < 1 || dilation_h < 1 || dilation_w < 1 || pad_top < 0 || pad_left < 0)
     throw py::value_error("stride and dilation must be positive, padding not negative");
   elements({n, c, h, w}), elements({k, c / groups, r, s}), elements({n, k, p, q});
-  elements({p, stride_h}), elements({q, stride_w}), elements({r, dilation_h}), elements({s, dilation_w});
+  // Every offset that a kernel computes, also outside the image.
+  elements({p, stride_h, w, c}), elements({r, dilation_h, w, c}), elements({pad_top, w, c});
+  elements({q, stride_w, c}), elements({s, dilation_w, c}), elements({pad_left, c});
   elements({p, q, r, s, c});  // the column matrix of im2col
   return {n, c, h, w, k, r, s, p, q, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups};
 }
 
-const ConvAlgorithm& algorithm(const std::string& name, DType dtype) {
-  const DTypeKernels& table = kernels().dtype[int(dtype)];
+const ConvAlgorithm& algorithm(const DTypeKernels& table, const std::string& name) {
   if (name == "implicit_gemm") return table.implicit_gemm;
   if (name == "im2col_gemm") return table.im2col_gemm;
   throw py::value_error("unknown convolution algorithm '" + name + "'");
@@ -26,45 +27,49 @@ const ConvAlgorithm& algorithm(const std::string& name, DType dtype) {
 
 int64_t workspace_bytes(const std::string& name, int dtype, const ConvProblem& problem) {
   if (name == "reference") return 0;
-  return algorithm(name, dtype_of(dtype)).workspace(problem, ThreadPool::instance().threads());
+  const DTypeKernels& table = kernels().dtype[int(dtype_of(dtype))];
+  return algorithm(table, name).workspace(problem, ThreadPool::instance().threads());
 }
 
-int64_t panel_elements(DType dtype, const ConvProblem& d) {
-  return d.groups * kernels().dtype[int(dtype)].packed_size(d.k / d.groups, d.r * d.s * (d.c / d.groups));
+int64_t panel_elements(const DTypeKernels& table, const ConvProblem& d) {
+  return d.groups * table.packed_size(d.k / d.groups, d.r * d.s * (d.c / d.groups));
 }
 
 // [k][r][s][c/groups] in the storage type to the panels of gemm/pack.h. The result is 64-byte aligned.
-py::array pack_weight(int code, const ConvProblem& d, const py::array& krsc) {
+py::array pack_weight(const std::string& isa, int code, const ConvProblem& d, const py::array& krsc) {
   const DType dtype = dtype_of(code);
+  const DTypeKernels& table = kernels_of(isa).dtype[code];
   const int64_t window = d.r * d.s * (d.c / d.groups), group_k = d.k / d.groups;
   const char* const rows =
       static_cast<const char*>(dense(krsc, elements({d.k, window}), storage_size(dtype), "weight"));
-  const int64_t count = panel_elements(dtype, d), size = compute_size(dtype);
+  const int64_t count = panel_elements(table, d), size = compute_size(dtype);
   AlignedBuffer buffer = allocate_aligned(count * size);
   char* const panels = buffer.get();
   py::capsule owner(buffer.release(), [](void* p) { std::free(p); });
   {
     py::gil_scoped_release release;
     for (int64_t group = 0; group < d.groups; group++)
-      kernels().dtype[int(dtype)].pack_weight(ThreadPool::instance(),
-                                              rows + group * group_k * window * storage_size(dtype), group_k, window,
-                                              panels + group * (count / d.groups) * size);
+      table.pack_weight(ThreadPool::instance(), rows + group * group_k * window * storage_size(dtype), group_k, window,
+                        panels + group * (count / d.groups) * size);
   }
   return py::array(size == 8 ? py::dtype::of<double>() : py::dtype::of<float>(), {count}, {size}, panels, owner);
 }
 
-void conv(const std::string& name, int code, const ConvProblem& d, const py::array& x, const py::array& weight,
-          const py::object& bias, const py::object& residual, py::array y, int activation) {
+// `isa` is the one that the panels were packed for: panels of one ISA mean nothing to another's kernels.
+void conv(const std::string& isa, const std::string& name, int code, const ConvProblem& d, const py::array& x,
+          const py::array& weight, const py::object& bias, const py::object& residual, py::array y, int activation) {
   const DType dtype = dtype_of(code);
   const int64_t size = storage_size(dtype);
   if (activation < 0 || activation > int(Activation::kSigmoid)) throw py::value_error("activation out of range");
   const bool reference = name == "reference";
+  const DTypeKernels& table = kernels_of(isa).dtype[code];
+  const ConvAlgorithm chosen = reference ? ConvAlgorithm{} : algorithm(table, name);
   ThreadPool& pool = ThreadPool::instance();
   ConvArgs args{};
   args.problem = d;
   args.x = dense(x, elements({d.n, d.h, d.w, d.c}), size, "x");
   args.weight = reference ? dense(weight, elements({d.k, d.r, d.s, d.c / d.groups}), size, "weight")
-                          : dense(weight, panel_elements(dtype, d), compute_size(dtype), "weight panels");
+                          : dense(weight, panel_elements(table, d), compute_size(dtype), "weight panels");
   args.bias = dense(bias, d.k, compute_size(dtype), "bias");
   const int64_t outputs = elements({d.n, d.p, d.q, d.k});
   args.residual = dense(residual, outputs, size, "residual");
@@ -75,7 +80,6 @@ void conv(const std::string& name, int code, const ConvProblem& d, const py::arr
 
   py::gil_scoped_release release;
   if (reference) return conv_reference(pool, dtype, args);
-  const ConvAlgorithm& chosen = algorithm(name, dtype);
   const Workspace workspace(chosen.workspace(d, args.threads));
   args.workspace = workspace.data();
   chosen.run(pool, args);
@@ -89,9 +93,9 @@ void bind_conv(py::module_& m) {
            py::arg("r"), py::arg("s"), py::arg("p"), py::arg("q"), py::arg("stride_h"), py::arg("stride_w"),
            py::arg("pad_top"), py::arg("pad_left"), py::arg("dilation_h"), py::arg("dilation_w"), py::arg("groups"));
   m.def("conv_workspace", &workspace_bytes, py::arg("algorithm"), py::arg("dtype"), py::arg("problem"));
-  m.def("pack_weight", &pack_weight, py::arg("dtype"), py::arg("problem"), py::arg("krsc"));
-  m.def("conv", &conv, py::arg("algorithm"), py::arg("dtype"), py::arg("problem"), py::arg("x"), py::arg("weight"),
-        py::arg("bias"), py::arg("residual"), py::arg("y"), py::arg("activation"));
+  m.def("pack_weight", &pack_weight, py::arg("isa"), py::arg("dtype"), py::arg("problem"), py::arg("krsc"));
+  m.def("conv", &conv, py::arg("isa"), py::arg("algorithm"), py::arg("dtype"), py::arg("problem"), py::arg("x"),
+        py::arg("weight"), py::arg("bias"), py::arg("residual"), py::arg("y"), py::arg("activation"));
 }
 
 }  // namespace fastconv::bindings

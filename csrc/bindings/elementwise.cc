@@ -13,8 +13,9 @@ void unary(int code, int function, const py::array& x, py::array y, double slope
   args.y = dense_out(y, args.count, storage_size(dtype), "y");
   args.function = Unary(function);
   args.slope = slope;
+  const UnaryKernel kernel = kernels().dtype[code].unary;
   py::gil_scoped_release release;
-  kernels().dtype[int(dtype)].unary(ThreadPool::instance(), args);
+  kernel(ThreadPool::instance(), args);
 }
 
 // Arrays of up to 4 dimensions and equal shape, any strides, any alignment.
@@ -35,8 +36,9 @@ void copy(const py::array& src, py::array dst) {
     args.src_stride[i] = axis < 0 ? 0 : src.strides(axis);
     args.dst_stride[i] = axis < 0 ? 0 : dst.strides(axis);
   }
+  const CopyKernel kernel = kernels().copy;
   py::gil_scoped_release release;
-  kernels().copy(ThreadPool::instance(), args);
+  kernel(ThreadPool::instance(), args);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..errors import ShapeError
 from ..problem import ITEM_SIZE, ConvProblem, LinearProblem
-from .registry import Kernel, register
+from .registry import Kernel, forget_choices, register
 
 Array = NDArray[Any]
 
@@ -43,10 +43,12 @@ def force_isa(name: str) -> Iterator[None]:
     """
     before = isa()
     _core.set_isa(name)
+    forget_choices()  # costs depend on the ISA
     try:
         yield
     finally:
         _core.set_isa(before)
+        forget_choices()
 
 
 def num_threads() -> int:
@@ -90,7 +92,7 @@ def core_problem(problem: ConvProblem) -> _core.ConvProblem:
 
 def copy(src: Array, dst: Array) -> None:
     """dst[...] = src for equal shapes of up to 4 dimensions and equal dtypes, whatever the strides."""
-    _core.copy(src.view(f"u{src.itemsize}") if src.dtype.kind == "V" else src, dst)
+    _core.copy(src, dst)
 
 
 class ConvWeight:
@@ -119,16 +121,17 @@ class ConvWeight:
             if view.flags.c_contiguous and view.flags.aligned:
                 self._krsc = view
             else:
-                self._krsc = np.empty(view.shape, view.dtype)
-                copy(view, self._krsc)
+                filled = np.empty(view.shape, view.dtype)
+                copy(view, filled)
+                self._krsc = filled  # only now: another thread may be looking
         return self._krsc
 
-    def panels(self, problem: ConvProblem) -> Array:
-        """Packed for the register tile of the ISA in force (csrc/cpu/gemm/pack.h)."""
-        key = (isa(), problem.groups)
+    def panels(self, problem: ConvProblem, isa_name: str) -> Array:
+        """Packed for the register tile of an ISA (csrc/cpu/gemm/pack.h)."""
+        key = (isa_name, problem.groups)
         if key not in self._panels:
             code = DTYPE_CODE[problem.dtype]
-            self._panels[key] = _core.pack_weight(code, core_problem(problem), self.krsc())
+            self._panels[key] = _core.pack_weight(isa_name, code, core_problem(problem), self.krsc())
         return self._panels[key]
 
 
@@ -142,9 +145,10 @@ def _conv_kernel(algo: str) -> Any:
         y: Array,
         activation: str | None,
     ) -> None:
-        form = weight.krsc() if algo == "reference" else weight.panels(problem)
+        isa_name = isa()
+        form = weight.krsc() if algo == "reference" else weight.panels(problem, isa_name)
         code = DTYPE_CODE[problem.dtype]
-        _core.conv(algo, code, core_problem(problem), x, form, bias, residual, y, ACTIVATION_CODE[activation])
+        _core.conv(isa_name, algo, code, core_problem(problem), x, form, bias, residual, y, ACTIVATION_CODE[activation])
 
     return run
 

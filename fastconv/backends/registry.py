@@ -92,7 +92,7 @@ def register(kernel: Kernel) -> Kernel:
 def unregister(op: str, device: str, algo: str) -> None:
     """Takes a kernel out, if it is there."""
     _table[:] = [k for k in _table if (k.op, k.device, k.algo) != (op, device, algo)]
-    _choices.clear()
+    forget_choices()
 
 
 def kernels(op: str, device: str) -> list[Kernel]:
@@ -139,9 +139,15 @@ def _choose(op: str, device: str, problem: Problem, algo: str | None) -> Choice:
     return Choice(best, "the only one that accepts" if len(willing) == 1 else "lowest predicted cost")
 
 
+def forget_choices() -> None:
+    """Makes the next calls choose anew: what choices were made from has changed."""
+    _choices.clear()
+
+
 def tuning_key(op: str, device: str, problem: Problem) -> str:
-    """The key of a problem in a tuning file."""
-    return f"{op}/{device}/{problem.dtype}/{problem}"
+    """The key of a problem in a tuning file. A layer's name is no part of it."""
+    nameless = str(problem).split('n"', 1)[0]
+    return f"{op}/{device}/{problem.dtype}/{nameless}"
 
 
 def machine_key() -> str:
@@ -174,5 +180,5 @@ def load_tuning(path: str | os.PathLike[str] | None) -> int:
             raise FileFormatError(f"tuning file {str(path)!r}: expected an object of objects, keyed by machine")
         entries = {str(k): str(v) for k, v in content.get(machine_key(), {}).items()}
     _tuning = entries
-    _choices.clear()
+    forget_choices()
     return len(entries)

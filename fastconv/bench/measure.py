@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from .. import models, ops
 from ..backends import registry
+from ..errors import ShapeError
 from ..nn import Module
 from ..nn.module import numpy_dtype
 from ..ops._arrays import empty_nhwc
@@ -30,6 +31,7 @@ from .suites import Layer
 
 Array = NDArray[Any]
 
+_OTHER = {"conv2d": "linear", "linear": "conv2d"}
 PAUSE_SECONDS = 5e-3  # longer than OpenMP's and our own threads spin
 
 
@@ -43,7 +45,7 @@ class Row:
     contender: str
     chosen: bool  # the registry's own choice
     peer: bool  # another engine
-    error: float | None  # max |y - float64| / max |float64|
+    error: float  # max |y - float64| / max |float64|
     min_s: float
     median_s: float
     samples: int
@@ -87,11 +89,15 @@ def random_operands(problem: ConvProblem | LinearProblem, seed: int = 0) -> tupl
 def contenders(
     problem: ConvProblem | LinearProblem, x: Array, weight: Array, algo: str | None
 ) -> dict[str, tuple[Callable[[], Array], bool]]:
-    """{algorithm: (function to time, whether it is the registry's choice)} for `algo`, or for "all"."""
+    """{algorithm: (function to time, whether it is the registry's choice)} for `algo`, or for "all".
+
+    A convolution's algorithm leaves linear layers to the registry, and the other way round.
+    """
     op = "linear" if isinstance(problem, LinearProblem) else "conv2d"
     choice = registry.choose(op, "cpu", problem).kernel.algo
+    own, other = ({k.algo for k in registry.kernels(name, "cpu")} for name in (op, _OTHER[op]))
     names = [k.algo for k in registry.kernels(op, "cpu") if k.refusal(problem) is None]
-    if algo is None:
+    if algo is None or (algo != "all" and algo not in own and algo in other):
         names = [choice]
     elif algo != "all":
         names = [registry.choose(op, "cpu", problem, algo).kernel.algo]
@@ -135,6 +141,8 @@ def measure_layer(
     least_samples: int = 5,
 ) -> list[Row]:
     """Rows for our contenders and the peer's, timed in turn for about `seconds` each."""
+    if not 0 < seconds < 1e6:
+        raise ShapeError(f"seconds: expected a positive number, got {seconds}")
     problem = layer.problem
     x, weight = random_operands(problem)
     exact = float64_result(problem, x, weight)

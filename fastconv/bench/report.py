@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from ..errors import FileFormatError
@@ -55,43 +58,49 @@ class Report:
             for name, rows in complete.items()
         }
 
-    def table(self) -> Table:
-        """For people: one line a layer and contender; `*` marks the registry's choice."""
+    def table(self, compact: bool = False) -> Table:
+        """For people: one line a layer and contender; `*` marks the registry's choice. compact: for narrow terminals."""
         machine = self.machine
-        title = f"{self.name}, {self.dtype}, {machine['isa']}, {machine['threads']} thread(s)"
+        title = f"{escape(self.name)}, {self.dtype}, {machine['isa']}, {machine['threads']} thread(s)"
         table = Table(title=title, title_justify="left", pad_edge=False, caption=machine["cpu"], caption_justify="left")
-        table.add_column("layer", no_wrap=True)
-        table.add_column("problem", overflow="fold")
-        table.add_column("x", justify="right")
-        table.add_column("algorithm", no_wrap=True)
-        for heading in ("error", "min ms", "median ms", "GFLOP/s", "of peak", "of floor"):
-            table.add_column(heading, justify="right", no_wrap=True)
+        table.box = box.SIMPLE_HEAD if compact else box.HEAVY_HEAD
+        # (heading, in the compact form too, cell of a row, cell of a total)
+        columns: list[tuple[str, bool, Callable[[Row], str], Callable[[str, float, int, float], str]]] = [
+            ("layer", True, lambda r: r.layer, lambda name, s, ops, floor: "all layers"),
+            ("problem", False, lambda r: r.problem, lambda name, s, ops, floor: ""),
+            ("x", False, lambda r: str(r.count), lambda name, s, ops, floor: ""),
+            ("algorithm", True, lambda r: r.contender + (" *" if r.chosen else ""), lambda name, s, ops, floor: name),
+            ("error", False, lambda r: f"{r.error:.1e}", lambda name, s, ops, floor: ""),
+            ("min ms", True, lambda r: f"{r.min_s * 1e3:.3f}", lambda name, s, ops, floor: f"{s * 1e3:.3f}"),
+            ("median ms", False, lambda r: f"{r.median_s * 1e3:.3f}", lambda name, s, ops, floor: ""),
+            ("GFLOP/s", True, lambda r: f"{r.gflops:.1f}", lambda name, s, ops, floor: f"{ops / s / 1e9:.1f}"),
+            ("of peak", True, lambda r: f"{r.share_of_peak:.0%}", lambda name, s, ops, floor: ""),
+            ("of floor", True, lambda r: f"{r.share_of_floor:.0%}", lambda name, s, ops, floor: f"{floor / s:.0%}"),
+        ]
+        columns = [column for column in columns if column[1] or not compact]
+        for heading, *_ in columns:
+            text = heading in ("layer", "problem", "algorithm")
+            fold = heading == "problem" or (compact and heading == "layer")
+            table.add_column(heading, justify="left" if text else "right", no_wrap=not fold, overflow="fold")
         previous = ""
         for row in self.rows:
-            fresh = row.problem != previous
+            cells = [escape(cell(row)) for _, _, cell, _ in columns]
+            if row.problem == previous:  # another contender on the same layer
+                cells = [
+                    "" if c[0] in ("layer", "problem", "x") else cell for c, cell in zip(columns, cells, strict=True)
+                ]
+            elif row.layer == row.problem and not compact:
+                cells[0] = ""
             previous = row.problem
-            table.add_row(
-                row.layer if fresh and row.layer != row.problem else "",
-                row.problem if fresh else "",
-                str(row.count) if fresh else "",
-                row.contender + (" *" if row.chosen else ""),
-                "" if row.error is None else f"{row.error:.1e}",
-                f"{row.min_s * 1e3:.3f}",
-                f"{row.median_s * 1e3:.3f}",
-                f"{row.gflops:.1f}",
-                f"{row.share_of_peak:.0%}",
-                f"{row.share_of_floor:.0%}",
-            )
+            table.add_row(*cells)
         table.add_section()
         totals = self.totals() if len({row.problem for row in self.rows}) > 1 else {}
         for contender, (seconds, operations, floor) in totals.items():
-            table.add_row(
-                "all layers", "", "", contender, "", f"{seconds * 1e3:.3f}", "",
-                f"{operations / seconds / 1e9:.1f}", "", f"{floor / seconds:.0%}",
-            )  # fmt: skip
+            table.add_row(*(cell(contender, seconds, operations, floor) for *_, cell in columns))
         if self.forward:
-            best, median = self.forward
-            table.add_row("whole forward", "", "", "fastconv", "", f"{best * 1e3:.3f}", f"{median * 1e3:.3f}")
+            forward = {"layer": "whole forward", "algorithm": "fastconv"}
+            forward.update(zip(("min ms", "median ms"), (f"{s * 1e3:.3f}" for s in self.forward), strict=True))
+            table.add_row(*(forward.get(heading, "") for heading, *_ in columns))
         return table
 
     def notes(self) -> list[str]:

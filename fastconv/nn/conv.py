@@ -7,7 +7,7 @@ from typing import Any
 from .. import ops
 from ..backends.cpu import ConvWeight
 from ..errors import ShapeError
-from ..ops._arrays import Array, pair
+from ..ops._arrays import Array, as_array, pair
 from ..ops.conv import resolve_padding
 from . import init
 from .module import Module, Parameter, expect_channels
@@ -43,19 +43,21 @@ class Conv2d(Module):
         self.weight = Parameter(init.uniform(shape, fan_in))
         self.bias: Parameter | None
         self.register_parameter("bias", Parameter(init.uniform((out_channels,), fan_in)) if bias else None)
-        self._packed: tuple[int, ConvWeight] | None = None
+        self._packed: ConvWeight | None = None
 
     def packed_weight(self) -> ConvWeight:
         """The weight as kernels want it, remade when the parameter has changed."""
-        if self._packed is None or self._packed[0] != self.weight.version:
-            self._packed = (self.weight.version, ops.prepare_weight(self.weight.data))
-        return self._packed[1]
+        packed = self._packed
+        if packed is None or packed.array is not self.weight.data:
+            packed = self._packed = ops.prepare_weight(self.weight.data)
+        return packed
 
     def forward(self, x: Any) -> Array:
         return self.forward_fused(x, None)
 
     def forward_fused(self, x: Any, activation: str | None) -> Array:
         """activation(self(x)) in one kernel."""
+        x = as_array(x, "x")
         expect_channels(self, x, self.in_channels)
         return ops.conv2d(
             ops.channels_last(x) if x.ndim == 4 else x,

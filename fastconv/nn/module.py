@@ -16,13 +16,12 @@ Hook = Callable[["Module", Any, Any], None]
 
 
 class Parameter:
-    """A trainable array. `data` is read-only; assigning to it makes a new array and a new `version`.
+    """A trainable array. `data` is read-only; assigning to it makes a new array.
 
-    Layers keep packed copies of their weights, keyed by the version: this is what makes that safe.
+    Layers keep packed copies of their weights for as long as `data` is the same object: this makes that safe.
     """
 
     def __init__(self, data: Array) -> None:
-        self.version = -1
         self.data = data
 
     @property
@@ -34,7 +33,6 @@ class Parameter:
         copy = np.array(value, order="C")
         copy.flags.writeable = False
         self._data = copy
-        self.version += 1
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,6 +69,13 @@ class Module:
         self.training = True
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__.get("_buffers", {}):
+            self._buffers[name] = value
+        elif name in self.__dict__.get("_parameters", {}) and not isinstance(value, Parameter):
+            if value is not None:
+                where, kind = f"{type(self).__name__}.{name}", type(value).__name__
+                raise DTypeError(f"{where}: expected a Parameter or None, got {kind}; set its .data to change values")
+            self._parameters[name] = None
         if isinstance(value, (Parameter, Module)):
             if "_modules" not in self.__dict__:
                 raise AttributeError(f"{type(self).__name__}: call super().__init__() before assigning {name!r}")
@@ -183,19 +188,26 @@ class Module:
             problems.append(f"misshapen: {'; '.join(misshapen)}")
         if problems:
             raise StateDictError(f"state dict does not fit {type(self).__name__}: " + " | ".join(problems))
+        try:
+            cast = {key: np.array(state[key]).astype(own[key].dtype) for key in own if key in state}
+        except (TypeError, ValueError) as error:
+            raise StateDictError(f"state dict does not fit {type(self).__name__}: {error}") from None
         for prefix, module in self.named_modules():
             dot = f"{prefix}." if prefix else ""
             for name, parameter in module._parameters.items():
-                if parameter is not None and dot + name in state:
-                    parameter.data = np.asarray(state[dot + name]).astype(parameter.dtype)
-            for name, value in module._buffers.items():
-                if dot + name in state:
-                    module.register_buffer(name, np.array(state[dot + name]).astype(value.dtype))
+                if parameter is not None and dot + name in cast:
+                    parameter.data = cast[dot + name]
+            for name in module._buffers:
+                if dot + name in cast:
+                    module.register_buffer(name, cast[dot + name])
         return missing, unexpected
 
     def to(self, dtype: Any) -> Module:
         """Casts all parameters and floating-point buffers: "float32", "float16", "bfloat16" or "float64"."""
-        name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+        try:
+            name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+        except TypeError:
+            name = ""
         if name not in ITEM_SIZE:
             raise DTypeError(f"dtype: expected {', '.join(ITEM_SIZE)}, got {dtype!r}")
         target = numpy_dtype(name)

@@ -34,7 +34,7 @@ class BatchNorm2d(Module):
         expect_channels(self, x, self.num_features)
         if self.training:
             raise ModelError(f"{self!r}: in training mode; this version normalises by running statistics, call eval()")
-        return ops.batch_norm(x, self.running_mean, self.running_var, self.weight.data, self.bias.data, self.eps)
+        return ops.batch_norm(x, self.running_mean, self.running_var, self.weight.data, self.bias.data, eps=self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps:g}"

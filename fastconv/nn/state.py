@@ -18,12 +18,17 @@ Array = NDArray[Any]
 
 
 def save(state: Module | Mapping[str, Array], path: str | os.PathLike[str]) -> None:
-    """Writes a module's state dict, or any dict of arrays, as a safetensors file (atomically)."""
+    """Writes a module's state dict, or any dict of arrays, as a safetensors file (atomically).
+
+    Raises FileFormatError where the name does not end in .safetensors or the file cannot be written.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     arrays = state.state_dict() if isinstance(state, Module) else state
     target = Path(path)
+    if target.suffix != ".safetensors":
+        raise FileFormatError(f"weights {str(path)!r}: expected a name that ends in .safetensors")
     partial = target.with_name(target.name + ".partial")
     try:
         save_file({name: np.array(value, order="C") for name, value in arrays.items()}, partial)
@@ -39,19 +44,23 @@ def load(path: str | os.PathLike[str]) -> dict[str, Array]:
     """
     source = Path(path)
     if not source.is_file():
-        raise FileFormatError(f"weights {str(source)!r}: no such file")
-    try:
-        if source.suffix == ".npz":
-            with np.load(source, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        raise FileFormatError(f"weights {str(path)!r}: no such file")
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
 
-        try:
+    try:
+        with source.open("rb") as file:
+            is_zip = file.read(4) == b"PK\x03\x04"
+        if not is_zip:
             return dict(load_file(source))
-        except SafetensorError as error:
-            raise FileFormatError(f"weights {str(source)!r}: not a whole safetensors file: {error}") from None
+        with np.load(source, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except SafetensorError as error:
+        raise FileFormatError(
+            f"weights {str(path)!r}: neither a whole safetensors file ({error}) nor an .npz"
+        ) from None
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        if isinstance(error, FileFormatError):
-            raise
-        raise FileFormatError(f"weights {str(source)!r}: cannot be read: {error}") from None
+        raise FileFormatError(f"weights {str(path)!r}: not a whole .npz of plain arrays ({error})") from None
+    if not all(isinstance(value, np.ndarray) for value in arrays.values()):
+        raise FileFormatError(f"weights {str(path)!r}: not an .npz of plain arrays")
+    return arrays

@@ -40,12 +40,14 @@ def as_array(value: Any, name: str) -> Array:
     if not isinstance(value, np.ndarray):
         if not hasattr(value, "__dlpack__"):
             raise DTypeError(f"{name}: expected a NumPy array or a DLPack producer, got {type(value).__name__}")
-        if value.__dlpack_device__()[0] != _DLPACK_CPU:
-            raise DeviceError(f"{name}: expected an array in CPU memory, got {type(value).__name__} on another device")
         try:
-            value = np.from_dlpack(value)
-        except (BufferError, RuntimeError, TypeError) as error:
+            on_cpu = value.__dlpack_device__()[0] == _DLPACK_CPU
+            if on_cpu:
+                value = np.from_dlpack(value)
+        except (BufferError, RuntimeError, TypeError, ValueError) as error:
             raise DTypeError(f"{name}: {type(value).__name__} cannot be read by DLPack: {error}") from None
+        if not on_cpu:
+            raise DeviceError(f"{name}: expected an array in CPU memory, got {type(value).__name__} on another device")
     if value.dtype not in _NAMES:
         if not value.dtype.isnative:
             raise DTypeError(f"{name}: expected native byte order, got {value.dtype.str}")
@@ -95,11 +97,14 @@ def to_nhwc(x: Array) -> Array:
 
 
 def dense(x: Array) -> Array:
-    """A C-contiguous, aligned array of up to 4 dimensions: itself, or a copy by our own kernel."""
+    """A C-contiguous, aligned array: itself, or a copy (by our own kernel up to 4 dimensions)."""
     if x.flags.c_contiguous and x.flags.aligned:
         return x
     out = empty(x.shape, x.dtype)
-    cpu.copy(x, out)
+    if x.ndim > 4:
+        out[...] = x
+    else:
+        cpu.copy(x, out)
     return out
 
 
@@ -154,6 +159,8 @@ def pair(value: Any, name: str, least: int) -> tuple[int, int]:
     ((3, 3), (1, 2))
     """
     try:
+        if isinstance(value, (tuple, list)) and len(value) == 1:
+            (value,) = value  # PyTorch's one-tuple
         first, second = (value, value) if isinstance(value, (int, np.integer)) else value
         result = (_integer(first), _integer(second))
     except (TypeError, ValueError):
@@ -161,6 +168,19 @@ def pair(value: Any, name: str, least: int) -> tuple[int, int]:
     if min(result) < least:
         raise ShapeError(f"{name}: expected at least {least}, got {value!r}")
     return result
+
+
+def rows_of(x: Array) -> Array:
+    """(rows, last extent) over the memory of a dense array; reshape's -1 cannot do this where the extent is 0."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def real(value: Any, name: str) -> float:
+    """A number as float."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ShapeError(f"{name}: expected a number, got {value!r}") from None
 
 
 def _integer(value: Any) -> int:

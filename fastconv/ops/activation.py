@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backends import registry
 from ..errors import ShapeError
-from ._arrays import Array, as_array, dense, dtype_name, empty
+from ._arrays import Array, as_array, dense, dtype_name, empty, real, rows_of
 
 
 @dataclass(frozen=True)
@@ -23,20 +23,18 @@ class ArrayProblem:
         return "x".join(str(extent) for extent in self.shape)
 
 
-def _memory_order(x: Array) -> Array:
-    """A dense array over the memory of x: its axes sorted by stride, so that any dense layout is a view."""
+def _memory_order(x: Array) -> tuple[Array, list[int]]:
+    """A dense array over the memory of x and the order of its axes: by stride, so that any dense layout is a view."""
     axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
-    view: Array = x.transpose(axes)
-    return view if view.flags.c_contiguous and view.flags.aligned else view.copy(order="C")
+    return dense(x.transpose(axes)), axes
 
 
 def _apply(function: str, x: Any, slope: float = 0.0) -> Array:
     array = as_array(x, "x")
-    view = _memory_order(array)
+    view, axes = _memory_order(array)
     y = empty(view.shape, view.dtype)
     problem = ArrayProblem(array.shape, dtype_name(array.dtype))
     registry.choose("activation", "cpu", problem).kernel.run(problem, view, y, function, slope)
-    axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
     return y.transpose(np.argsort(axes)) if array.ndim else y
 
 
@@ -52,7 +50,7 @@ def relu6(x: Any) -> Array:
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Array:
     """x where positive, negative_slope x elsewhere."""
-    return _apply("leaky_relu", x, float(negative_slope))
+    return _apply("leaky_relu", x, real(negative_slope, "negative_slope"))
 
 
 def sigmoid(x: Any) -> Array:
@@ -72,10 +70,10 @@ def silu(x: Any) -> Array:
 
 def _along(op: str, x: Any, dim: int) -> Array:
     array = as_array(x, "x")
-    if array.ndim == 0 or not -array.ndim <= dim < array.ndim:
+    if not isinstance(dim, (int, np.integer)) or array.ndim == 0 or not -array.ndim <= dim < array.ndim:
         raise ShapeError(f"dim: expected an axis of shape {array.shape}, got {dim}")
     last = np.moveaxis(array, dim, -1)
-    rows = dense(last.reshape(-1, last.shape[-1]))
+    rows = rows_of(dense(last))
     y = empty(rows.shape, rows.dtype)
     problem = ArrayProblem(rows.shape, dtype_name(rows.dtype))
     registry.choose(op, "cpu", problem).kernel.run(problem, rows, y)

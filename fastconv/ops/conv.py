@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backends import registry
 from ..backends.cpu import ACTIVATION_CODE, ConvWeight
-from ..errors import ShapeError
+from ..errors import AlgorithmError, ShapeError
 from ..problem import ConvProblem
 from ._arrays import (
     Array,
@@ -65,11 +65,19 @@ def resolve_padding(
         return ((total[0] // 2, total[0] - total[0] // 2), (total[1] // 2, total[1] - total[1] // 2))
     if isinstance(padding, (tuple, list)) and len(padding) == 2 and isinstance(padding[0], (tuple, list)):
         return (pair(padding[0], "padding", 0), pair(padding[1], "padding", 0))
-    rows, cols = pair(padding, "padding", 0)
+    try:
+        rows, cols = pair(padding, "padding", 0)
+    except ShapeError as error:
+        raise ShapeError(f"{error}; sides may differ as ((top, bottom), (left, right))") from None
     return ((rows, rows), (cols, cols))
 
 
-@lru_cache(maxsize=1024, typed=True)
+def _plain(value: Any) -> bool:
+    kind = type(value)
+    return kind is int or kind is str or (kind is tuple and all(map(_plain, value)))
+
+
+@lru_cache(maxsize=1024)
 def _conv_problem(*arguments: Any) -> ConvProblem:
     return conv_problem(*arguments)
 
@@ -94,9 +102,8 @@ def conv_problem(
     if isinstance(groups, bool) or not isinstance(groups, (int, np.integer)) or groups < 1:
         raise ShapeError(f"groups: expected a positive int, got {groups!r}")
     if c != group_c * groups:
-        raise ShapeError(
-            f"weight: x has {c} channels in {groups} groups, so expected (K, {c / groups:g}, R, S), got {weight_shape}"
-        )
+        wanted = f"(K, {c // groups}, R, S)" if c % groups == 0 else "another number of groups"
+        raise ShapeError(f"weight: x has {c} channels in {groups} groups, so expected {wanted}, got {weight_shape}")
     if k % groups:
         raise ShapeError(f"groups: expected a divisor of the {k} filters, got {groups}")
     if r < 1 or s < 1:
@@ -160,13 +167,13 @@ def conv2d(
     prepared = prepare_weight(weight)
     require_same_dtype(images.dtype, prepared.array, "weight")
     arguments = (images.shape, prepared.shape, stride, padding, dilation, groups, dtype_name(images.dtype))
-    try:
-        problem = _conv_problem(*arguments)
-    except TypeError:  # lists cannot be remembered
-        problem = conv_problem(*arguments)
-    if activation not in ACTIVATION_CODE:
+    # What is equal is not always alike (1 == 1.0 == True): only plain ints are looked up.
+    problem = (_conv_problem if _plain(arguments[2:6]) else conv_problem)(*arguments)
+    if not (activation is None or isinstance(activation, str)) or activation not in ACTIVATION_CODE:
         names = ", ".join(str(name) for name in ACTIVATION_CODE)
-        raise ShapeError(f"activation: expected one of {names}, got {activation!r}")
+        raise AlgorithmError(f"activation: expected one of {names}, got {activation!r}")
+    if algo is not None and not isinstance(algo, str):
+        raise AlgorithmError(f"algo: expected a name or None, got {algo!r}")
     bias = channel_vector(bias, problem.k, images.dtype, "bias")
 
     if residual is not None:
@@ -182,7 +189,7 @@ def conv2d(
     kernel = registry.choose("conv2d", "cpu", problem, algo).kernel
     nhwc_residual = None if residual is None else to_nhwc(residual)
     inputs = to_nhwc(images)
-    if out is not None and _can_write(target, inputs, prepared.array, nhwc_residual):
+    if out is not None and _can_write(target, nhwc_residual, inputs, prepared.array, bias):
         result = target.transpose(0, 2, 3, 1)
     else:
         result = empty_nhwc(problem.y_shape, images.dtype)
@@ -196,11 +203,11 @@ def conv2d(
     return y[0] if single else y
 
 
-def _can_write(target: Array, x: Array, weight: Array, residual: Array | None) -> bool:
+def _can_write(target: Array, residual: Array | None, *others: Array | None) -> bool:
     """Whether a kernel may write to `target` directly: channels-last, and read by nobody but as itself."""
     if not (is_channels_last(target) and target.flags.aligned):
         return False
-    if np.may_share_memory(target, x) or np.may_share_memory(target, weight):
+    if any(other is not None and np.may_share_memory(target, other) for other in others):
         return False
     if residual is None or not np.may_share_memory(target, residual):
         return True
@@ -233,9 +240,9 @@ def conv1d(
     filters = as_array(weight, "weight")
     if filters.ndim != 3:
         raise ShapeError(f"weight: expected shape (K, C/groups, S), got {filters.shape}")
-    for name, value in (("stride", stride), ("dilation", dilation)):
-        if not isinstance(value, (int, np.integer)):
-            raise ShapeError(f"{name}: expected an int, got {value!r}")
+    (stride, same_stride), (dilation, same_dilation) = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+    if stride != same_stride or dilation != same_dilation:
+        raise ShapeError("stride, dilation: expected an int each, got a pair")
     if isinstance(padding, str):
         sides = resolve_padding(padding, (1, filters.shape[2]), (1, stride), (1, dilation))
     else:
@@ -251,4 +258,4 @@ def conv1d(
         activation=activation,
         algo=algo,
     )
-    return dense(y)[..., 0, :] if y.shape[-2] == 1 else y
+    return dense(y)[..., 0, :]

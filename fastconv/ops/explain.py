@@ -8,8 +8,9 @@ from typing import Any
 from ..backends import registry
 from ..errors import AlgorithmError
 from ..problem import ConvProblem, LinearProblem
-from ._arrays import as_array, dtype_name, image_batch, is_channels_last
+from ._arrays import as_array, dtype_name, image_batch, is_channels_last, require_same_dtype
 from .conv import conv_problem, prepare_weight
+from .linear import linear_problem
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,17 @@ def _conv_call(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
-    **_: Any,
+    *,
+    activation: str | None = None,
+    residual: Any = None,
+    algo: str | None = None,
+    out: Any = None,
 ) -> tuple[ConvProblem, tuple[str, ...]]:
     images, _single = image_batch(x, "x")
     prepared = prepare_weight(weight)
-    problem = conv_problem(images.shape, prepared.shape, stride, padding, dilation, groups, dtype_name(images.dtype))
+    require_same_dtype(images.dtype, prepared.array, "weight")
+    name = dtype_name(images.dtype)
+    problem = conv_problem(images.shape, prepared.shape, stride, padding, dilation, groups, name)
     conversions = []
     if not is_channels_last(images):
         conversions.append(f"x to channels-last and the result back ({_bytes(images.nbytes)} in)")
@@ -85,10 +92,16 @@ def _conv_call(
     return problem, tuple(conversions)
 
 
-def _linear_call(x: Any, weight: Any, bias: Any = None, **_: Any) -> tuple[LinearProblem, tuple[str, ...]]:
-    rows, filters = as_array(x, "x"), as_array(weight, "weight")
-    m = rows.size // max(rows.shape[-1], 1)
-    return LinearProblem(m, filters.shape[0], filters.shape[1], dtype_name(rows.dtype)), ()
+def _linear_call(
+    x: Any, weight: Any, bias: Any = None, *, algo: str | None = None
+) -> tuple[LinearProblem, tuple[str, ...]]:
+    operands = {"x": as_array(x, "x"), "weight": as_array(weight, "weight")}
+    conversions = [
+        f"{name} to contiguous memory ({_bytes(array.nbytes)})"
+        for name, array in operands.items()
+        if not array.flags.c_contiguous
+    ]
+    return linear_problem(operands["x"], operands["weight"]), tuple(conversions)
 
 
 _CALLS: dict[str, Any] = {"conv2d": _conv_call, "linear": _linear_call}
@@ -101,7 +114,7 @@ def _call(op: str, args: Any, kwargs: Any) -> Any:
 
 
 def algorithms(op: str, *args: Any, **kwargs: Any) -> list[str]:
-    """Names of the kernels that accept this call of ``fastconv.ops.<op>``; any of them may be passed as ``algo=``.
+    """Names of the kernels that accept this call of ``conv2d`` or ``linear``; any of them may be passed as ``algo=``.
 
     >>> import numpy as np, fastconv as fc
     >>> x, w = np.zeros((1, 8, 9, 9), np.float32), np.zeros((4, 8, 3, 3), np.float32)
@@ -113,7 +126,7 @@ def algorithms(op: str, *args: Any, **kwargs: Any) -> list[str]:
 
 
 def explain(op: str, *args: Any, **kwargs: Any) -> Explanation:
-    """What ``fastconv.ops.<op>(*args, **kwargs)`` would do: print the result."""
+    """What ``fastconv.ops.conv2d(*args, **kwargs)`` (or ``linear``) would do: print the result."""
     problem, conversions = _call(op, args, kwargs)
     choice = registry.choose(op, "cpu", problem, kwargs.get("algo"))
     candidates = []

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..backends import cpu
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ._arrays import (
     Array,
     as_array,
@@ -15,6 +15,7 @@ from ._arrays import (
     empty_nhwc,
     image_batch,
     is_channels_last,
+    real,
     require_same_dtype,
     to_nhwc,
 )
@@ -41,12 +42,15 @@ def contiguous(x: Any) -> Array:
 
 
 def concat(arrays: Sequence[Any], dim: int = 1) -> Array:
-    """Joins arrays of equal dtype along an axis (channels by default), in the memory format of the first.
+    """Joins arrays of equal dtype along an axis, channels by default (torch.cat's default is 0), in the memory format
+    of the first.
 
     >>> import numpy as np, fastconv as fc
     >>> fc.ops.concat([np.zeros((1, 2, 3, 3), np.float32), np.ones((1, 1, 3, 3), np.float32)]).shape
     (1, 3, 3, 3)
     """
+    if not isinstance(arrays, Iterable):
+        raise DTypeError(f"arrays: expected a sequence of arrays, got {type(arrays).__name__}")
     parts = [as_array(array, f"arrays[{i}]") for i, array in enumerate(arrays)]
     if not parts:
         raise ShapeError("arrays: expected at least one, got none")
@@ -77,14 +81,17 @@ def concat(arrays: Sequence[Any], dim: int = 1) -> Array:
 def pad(x: Any, padding: Any, value: float = 0.0) -> Array:
     """Surrounds the pixels of (N, C, H, W) or (C, H, W) with `value`.
 
-    padding: an int, a pair (height, width) or ((top, bottom), (left, right)), as in `conv2d`.
+    padding: an int, a pair (height, width) or ((top, bottom), (left, right)), as in `conv2d`; not the flat
+    (left, right, top, bottom) of torch.nn.functional.pad.
     """
     images, single = image_batch(x, "x")
+    if isinstance(padding, str):
+        raise ShapeError(f"padding: expected an int, a pair or two pairs, got {padding!r}")
     sides: Padding = resolve_padding(padding, (1, 1), (1, 1), (1, 1))
     (top, bottom), (left, right) = sides
     n, c, h, w = images.shape
     out = _empty_like(images, (n, c, h + top + bottom, w + left + right))
-    out[...] = value
+    out[...] = real(value, "value")
     cpu.copy(images, out[:, :, top : top + h, left : left + w])
     return out[0] if single else out
 

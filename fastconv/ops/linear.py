@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..backends import registry
 from ..errors import ShapeError
 from ..problem import LinearProblem
-from ._arrays import Array, as_array, channel_vector, dense, dtype_name, empty, require_same_dtype
+from ._arrays import Array, as_array, channel_vector, dense, dtype_name, empty, require_same_dtype, rows_of
+
+
+def linear_problem(x: Array, weight: Array) -> LinearProblem:
+    """The problem that `linear` solves. Raises where the operands do not fit together."""
+    if weight.ndim != 2:
+        raise ShapeError(f"weight: expected shape (N, K), got {weight.shape}")
+    if x.ndim < 1 or x.shape[-1] != weight.shape[1]:
+        raise ShapeError(f"x: expected shape (..., {weight.shape[1]}) for weight {weight.shape}, got {x.shape}")
+    require_same_dtype(x.dtype, weight, "weight")
+    return LinearProblem(math.prod(x.shape[:-1]), weight.shape[0], weight.shape[1], dtype_name(x.dtype))
 
 
 def linear(x: Any, weight: Any, bias: Any = None, *, algo: str | None = None) -> Array:
@@ -20,14 +31,9 @@ def linear(x: Any, weight: Any, bias: Any = None, *, algo: str | None = None) ->
     array([11.], dtype=float32)
     """
     rows, filters = as_array(x, "x"), as_array(weight, "weight")
-    if filters.ndim != 2:
-        raise ShapeError(f"weight: expected shape (N, K), got {filters.shape}")
-    if rows.ndim < 1 or rows.shape[-1] != filters.shape[1]:
-        raise ShapeError(f"x: expected shape (..., {filters.shape[1]}) for weight {filters.shape}, got {rows.shape}")
-    require_same_dtype(rows.dtype, filters, "weight")
-    bias = channel_vector(bias, filters.shape[0], rows.dtype, "bias")
-    flat = dense(rows.reshape(-1, rows.shape[-1]) if rows.ndim != 2 else rows)
-    problem = LinearProblem(flat.shape[0], filters.shape[0], filters.shape[1], dtype_name(rows.dtype))
+    problem = linear_problem(rows, filters)
+    bias = channel_vector(bias, problem.n, rows.dtype, "bias")
+    flat = rows_of(dense(rows))
     y = empty((problem.m, problem.n), rows.dtype)
     registry.choose("linear", "cpu", problem, algo).kernel.run(problem, flat, dense(filters), bias, y)
     return y.reshape((*rows.shape[:-1], problem.n))

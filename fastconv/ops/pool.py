@@ -14,6 +14,8 @@ from ._arrays import Array, dtype_name, empty_nhwc, from_nhwc, image_batch, is_c
 
 Table = tuple[Array, Array, Array]
 
+_LARGEST = 1 << 30  # tables hold 32-bit integers
+
 
 @dataclass(frozen=True)
 class PoolProblem:
@@ -58,16 +60,20 @@ def _sliding(
     With ceil_mode the last window may hang over the end, but must start inside the input or its leading padding.
     The padded count ends at extent + padding even where the window hangs over further (PyTorch's rule).
     """
-    span = extent + 2 * padding - dilation * (kernel - 1) - 1
-    windows = (-(-span // stride) if ceil_mode else span // stride) + 1
-    if ceil_mode and (windows - 1) * stride >= extent + padding:
-        windows -= 1
-    first = np.arange(windows) * stride - padding
+    first = np.arange(_window_count(extent, kernel, stride, padding, dilation, ceil_mode)) * stride - padding
     padded_end = np.minimum(first + dilation * (kernel - 1) + 1, extent + padding)
     start = np.where(first < 0, first + -(first // dilation) * dilation, first)
     end = np.minimum(padded_end, extent)
     count = padded_end - first if count_include_pad else end - start
     return start.astype(np.int32), end.astype(np.int32), count.astype(np.int32)
+
+
+def _window_count(extent: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    span = extent + 2 * padding - dilation * (kernel - 1) - 1
+    windows = (-(-span // stride) if ceil_mode else span // stride) + 1
+    if ceil_mode and (windows - 1) * stride >= extent + padding:
+        windows -= 1
+    return windows
 
 
 def _adaptive(extent: int, windows: int) -> Table:
@@ -94,7 +100,9 @@ def _sliding_problem(
         extent = x.shape[2 + axis]
         if sides[axis] > kernel[axis] // 2:
             raise ShapeError(f"padding: expected at most half of kernel_size {kernel}, got {sides}")
-        if extent + 2 * sides[axis] < dilated[axis] * (kernel[axis] - 1) + 1:
+        if max(extent, kernel[axis], steps[axis], dilated[axis] * kernel[axis]) > _LARGEST:
+            raise ShapeError(f"kernel_size, stride, dilation: expected a reach of at most {_LARGEST}, got {kernel}")
+        if _window_count(extent, kernel[axis], steps[axis], sides[axis], dilated[axis], ceil_mode) < 1:
             raise ShapeError(f"x: expected at least kernel_size {kernel}, padding {sides} included, got {x.shape}")
         axes.append(
             ("sliding", extent, kernel[axis], steps[axis], sides[axis], dilated[axis], ceil_mode, count_include_pad)

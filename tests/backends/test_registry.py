@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.backends import registry
+from fastconv.backends import cpu, registry
 from fastconv.problem import ConvProblem
 from tests.shapes import three_by_three
 
@@ -34,6 +34,27 @@ def pointwise():
 def test_networks_get_the_implicit_gemm():
     for _, problem in three_by_three():
         assert registry.choose("conv2d", "cpu", problem).kernel.algo == "implicit_gemm"
+
+
+def test_the_choice_follows_the_isa():
+    """A kernel that is cheap on one instruction set only is taken on that one only."""
+
+    def cost(problem):
+        return 0.0 if cpu.isa() == "portable" else float("inf")
+
+    registry.register(registry.Kernel("conv2d", "cpu", "old", print, cost=cost))
+    try:
+        problem = ConvProblem.parse("ic8ih8oc8kh3")
+        for isa in cpu.supported_isas():
+            with cpu.force_isa(isa):
+                assert (registry.choose("conv2d", "cpu", problem).kernel.algo == "old") == (isa == "portable")
+    finally:
+        registry.unregister("conv2d", "cpu", "old")
+
+
+def test_a_layers_name_is_no_part_of_its_tuning_key():
+    key = registry.tuning_key("conv2d", "cpu", ConvProblem.parse('ic8ih8oc8kh3n"layer1"'))
+    assert key == registry.tuning_key("conv2d", "cpu", ConvProblem.parse("ic8ih8oc8kh3"))
 
 
 def test_the_choice_does_not_look_at_the_batch():

@@ -48,9 +48,9 @@ def conv_cases(at_end):
                 print("conv", algo, problem, dtype, cpu.isa(), flush=True)
                 weight = guarded(krsc, at_end)
                 if algo != "reference":
-                    weight = guarded(_core.pack_weight(code, described, weight), at_end)
+                    weight = guarded(_core.pack_weight(cpu.isa(), code, described, weight), at_end)
                 operands = [guarded(a, at_end) for a in (x, np.ones(problem.k, compute), y + y.dtype.type(1), y)]
-                _core.conv(algo, code, described, operands[0], weight, *operands[1:], 1)
+                _core.conv(cpu.isa(), algo, code, described, operands[0], weight, *operands[1:], 1)
 
 
 def other_cases(at_end):

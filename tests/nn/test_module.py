@@ -71,6 +71,30 @@ def test_parameters_change_only_by_assignment_and_layers_notice():
     np.testing.assert_allclose(layer(X), y * 2, rtol=1e-6)
 
 
+def test_assignment_keeps_the_tables_true():
+    layer = nn.Conv2d(1, 2, 3)
+    layer(X)
+    layer.weight = nn.Parameter(np.zeros((2, 1, 3, 3), np.float32))
+    np.testing.assert_array_equal(layer(X), np.broadcast_to(layer.bias.data.reshape(1, 2, 1, 1), (2, 2, 8, 8)))
+    with pytest.raises(fc.DTypeError, match=r"Conv2d.weight: expected a Parameter or None, got ndarray"):
+        layer.weight = np.zeros((2, 1, 3, 3), np.float32)
+    layer.bias = None
+    assert list(layer.state_dict()) == ["weight"] and (layer(X) == 0).all()
+    norm = nn.BatchNorm2d(3)
+    norm.running_mean = np.full(3, 7, np.float32)
+    assert (norm.state_dict()["running_mean"] == 7).all()
+
+
+def test_a_state_that_cannot_be_cast_changes_nothing():
+    net = small()
+    before = {key: value.copy() for key, value in net.state_dict().items()}
+    state = {key: value + 1 for key, value in before.items()}
+    state["9.bias"] = np.array(["a", "b", "c"])
+    with pytest.raises(fc.StateDictError, match="does not fit"):
+        net.load_state_dict(state)
+    assert all(np.array_equal(before[key], value) for key, value in net.state_dict().items())
+
+
 def test_modes():
     net = small()
     assert net.training and not net.eval()[8].training
@@ -160,5 +184,7 @@ def test_files_that_are_not_weights(tmp_path):
     for name in ("cut.safetensors", "text.npz", "object.npz", "missing.npz", "."):
         with pytest.raises(fc.FileFormatError, match="weights"):
             fc.load(tmp_path / name)
+    with pytest.raises(fc.FileFormatError, match=r"expected a name that ends in .safetensors"):
+        fc.save({"a": np.ones(1, np.float32)}, tmp_path / "weights.npz")
     with pytest.raises(fc.FileFormatError, match="cannot be written"):
         fc.save({"a": np.ones(1, np.float32)}, tmp_path / "no" / "such" / "folder.safetensors")

@@ -101,6 +101,15 @@ def test_padding_never_multiplies_memory(algo, isa):
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
+def test_padding_is_a_zero_that_is_multiplied(algo, isa):
+    """As the formula and PyTorch have it: an infinite weight that falls on padding gives NaN, in every algorithm."""
+    w = np.ones((1, 1, 3, 3), np.float32)
+    w[0, 0, 0, 0] = np.inf
+    y = fc.ops.conv2d(np.ones((1, 1, 2, 2), np.float32), w, padding=1, algo=algo)
+    assert np.isnan(y.ravel()[:3]).all() and y.ravel()[3] == np.inf
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
 def test_nan_and_inf_go_through(algo, isa):
     x = np.zeros((1, 2, 3, 3), np.float32)
     x[0, 0, 1, 1] = np.nan

@@ -110,6 +110,33 @@ def test_out_may_overlap_what_is_read(algo):
     np.testing.assert_array_equal(out, EXACT + 1)
 
 
+def test_a_bias_inside_out_is_read_before_it_is_overwritten():
+    out = fc.ops.channels_last(np.ones_like(EXACT))
+    fc.ops.conv2d(fc.ops.channels_last(X), W, out[0, :, 0, 0], padding=1, out=out)
+    np.testing.assert_array_equal(out, EXACT + 1)
+
+
+def test_extreme_strides_and_paddings_do_not_overflow():
+    x, w = np.ones((1, 256, 1, 1), np.float32), np.ones((1, 256, 1, 1), np.float32)
+    for algo in ("implicit_gemm", "im2col_gemm", "reference"):
+        with pytest.raises(ValueError, match="extents too large"):
+            fc.ops.conv2d(x, w, stride=(1, 2**57), padding=((0, 0), (2**56, 2**56)), algo=algo)
+        y = fc.ops.conv2d(x, w, stride=(1, 2**40), padding=((0, 0), (2**39, 2**39)), algo=algo)
+        exact = [0.0] * y.shape[3] if 2**39 % 2**40 else [256.0]
+        assert y.shape == (1, 1, 1, 2) and y.ravel().tolist() == exact
+
+
+def test_one_tuples_are_pytorchs():
+    np.testing.assert_array_equal(fc.ops.conv2d(X, W, stride=(1,), padding=(1,)), EXACT)
+    x, w = integers((1, 2, 9), 0, "float32"), integers((3, 2, 3), 1, "float32")
+    np.testing.assert_array_equal(fc.ops.conv1d(x, w, stride=(2,), dilation=(1,)), fc.ops.conv1d(x, w, stride=2))
+
+
+def test_explaining_an_empty_call():
+    for x, w in ((X[:0], W), (X, W[:0])):
+        assert "chosen: " in str(fc.ops.explain("conv2d", x, w, padding=1))
+
+
 def test_a_single_image():
     np.testing.assert_array_equal(fc.ops.conv2d(X[0], W, padding=1), EXACT[0])
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -68,25 +71,51 @@ def test_calls_from_many_python_threads():
         np.testing.assert_array_equal(result, expected)
 
 
-def test_thread_count_may_change_while_others_compute(threads):
-    x, w, arguments = operands(PROBLEMS[1], 8, "float32")
-    expected = fc.ops.conv2d(x, w, *arguments)
-    stop = threading.Event()
+def test_a_prepared_weight_is_packed_once_by_whoever_comes_first():
+    """Many threads make the first call together: none may see a half-filled form of the weight."""
+    x = np.random.default_rng(0).standard_normal((1, 256, 3, 3)).astype(np.float32)
+    w = np.random.default_rng(1).standard_normal((256, 256, 3, 3)).astype(np.float32)
+    expected = fc.ops.conv2d(x, w)
+    for _ in range(10):
+        prepared = fc.ops.prepare_weight(w)
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(lambda _, p=prepared: fc.ops.conv2d(x, p), range(4)))
+        for result in results:
+            np.testing.assert_array_equal(result, expected)
 
-    def change():
-        count = 0
-        while not stop.is_set():
-            count += 1
-            fc.set_num_threads(1 + count % 5)
 
-    changer = threading.Thread(target=change)
-    changer.start()
+def test_more_threads_than_the_system_gives():
+    """A refused thread costs speed, not the result. Stacks of 8 GiB in 20 GiB of addresses: two threads fit."""
+    resource = pytest.importorskip("resource")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_STACK, (8 << 30, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+        resource.setrlimit(resource.RLIMIT_AS, (20 << 30, 20 << 30))
+
+    code = (
+        "import numpy as np, fastconv as fc; x = np.ones((4, 8, 32, 32), np.float32); "
+        "w = np.ones((16, 8, 3, 3), np.float32); fc.set_num_threads(1); y = fc.ops.conv2d(x, w); "
+        "fc.set_num_threads(64); print(all((fc.ops.conv2d(x, w) == y).all() for _ in range(3)))"
+    )
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", code]
+    child = subprocess.run(command, check=False, capture_output=True, text=True, preexec_fn=limit, env=environment)
+    assert child.stdout.strip() == "True", child.stderr[-300:]
+
+
+def test_the_callers_floating_point_state_changes_nothing(threads):
+    """Kernels run in the default state on every thread, whatever another library has set on this one."""
+    torch = pytest.importorskip("torch")
+    x = np.full(1 << 20, -1e-38, np.float32)
+    threads(3)
+    expected = fc.ops.leaky_relu(x)
+    torch.set_flush_denormal(True)
     try:
-        for _ in range(200):
-            np.testing.assert_array_equal(fc.ops.conv2d(x, w, *arguments), expected)
+        found = fc.ops.leaky_relu(x)
     finally:
-        stop.set()
-        changer.join()
+        torch.set_flush_denormal(False)
+    np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
+    assert len(np.unique(expected.view(np.uint32))) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

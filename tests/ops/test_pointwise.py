@@ -112,10 +112,12 @@ def test_batch_norm(dtype, isa):
     columns = [v.astype(np.float64).reshape(1, -1, 1, 1) for v in (mean, var, weight, bias)]
     exact = (x.astype(np.float64) - columns[0]) / np.sqrt(columns[1] + 1e-3) * columns[2] + columns[3]
     for form in (x, fc.ops.channels_last(x)):
-        y = fc.ops.batch_norm(form, mean, var, weight, bias, 1e-3)
+        y = fc.ops.batch_norm(form, mean, var, weight, bias, eps=1e-3)
         np.testing.assert_allclose(y.astype(np.float64), exact, rtol=EPSILON[dtype] * 2, atol=EPSILON[dtype] * 8)
-    plain = fc.ops.batch_norm(x[0], mean, var)
-    assert plain.shape == x[0].shape
+    for shorter in (x[..., 0], x[..., 0, 0]):  # (N, C, L) and (N, C), as in PyTorch
+        full = shorter.reshape(*shorter.shape, *(1,) * (4 - shorter.ndim))
+        expected = fc.ops.batch_norm(full, mean, var).reshape(shorter.shape)
+        np.testing.assert_array_equal(fc.ops.batch_norm(shorter, mean, var), expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -140,6 +142,17 @@ def test_concat_in_both_formats(isa):
     np.testing.assert_array_equal(joined, expected)
     assert joined.strides[1] == 4
     np.testing.assert_array_equal(fc.ops.concat([parts[0], parts[0]], dim=-1), np.concatenate([parts[0]] * 2, -1))
+
+
+def test_axes_without_extent_give_empty_results():
+    for shape in ((0,), (3, 0), (0, 3)):
+        assert fc.ops.softmax(np.zeros(shape, np.float32), 0).shape == shape
+        assert fc.ops.log_softmax(np.zeros(shape, np.float32)).shape == shape
+    assert fc.ops.linear(np.zeros((2, 5, 0), np.float32), np.zeros((3, 0), np.float32)).shape == (2, 5, 3)
+    nothing = np.zeros(0, np.float32)
+    assert fc.ops.batch_norm(np.zeros((2, 0, 3, 3), np.float32), nothing, nothing).shape == (2, 0, 3, 3)
+    assert fc.ops.local_response_norm(np.zeros((2, 0, 3, 3), np.float32), 5).shape == (2, 0, 3, 3)
+    assert fc.ops.contiguous(np.zeros((2, 3, 4, 5, 6), np.float32)[::-1]).flags.c_contiguous
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -101,6 +101,12 @@ def test_adaptive_pools(size, isa):
     )
 
 
+def test_ceil_mode_takes_a_kernel_larger_than_the_input():
+    x = np.arange(18, dtype=np.float32).reshape(1, 1, 3, 6)
+    y = fc.ops.avg_pool2d(x, 5, (3, 1), ceil_mode=True)
+    np.testing.assert_allclose(y, [[[[x[..., 0:5].mean(), x[..., 1:6].mean()]]]], rtol=1e-6)
+
+
 def test_nan_wins_and_minus_infinity_survives(isa):
     x = np.full((1, 20, 4, 4), -np.inf, np.float32)
     x[0, :, 1, 1] = np.nan

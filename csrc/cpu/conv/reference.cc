@@ -39,10 +39,11 @@ void run(ThreadPool& pool, const ConvArgs& args) {
           for (int64_t s = 0; s < d.s; s++) {
             const int64_t h = p * d.stride_h - d.pad_top + r * d.dilation_h;
             const int64_t w = q * d.stride_w - d.pad_left + s * d.dilation_w;
-            if (h < 0 || h >= d.h || w < 0 || w >= d.w) continue;
-            for (int64_t c = 0; c < group_c; c++)
-              sum += double(to_compute(x[((n * d.h + h) * d.w + w) * d.c + c0 + c])) *
-                     double(to_compute(weight[((k * d.r + r) * d.s + s) * group_c + c]));
+            const bool inside = h >= 0 && h < d.h && w >= 0 && w < d.w;
+            for (int64_t c = 0; c < group_c; c++) {
+              const double value = inside ? double(to_compute(x[((n * d.h + h) * d.w + w) * d.c + c0 + c])) : 0.0;
+              sum += value * double(to_compute(weight[((k * d.r + r) * d.s + s) * group_c + c]));
+            }
           }
         }
         const int64_t at = (row * d.q + q) * d.k + k;

@@ -17,10 +17,8 @@ template <class T>
 struct Tile {
 #if defined(__AVX512F__)
   static constexpr int mr = 14, nv = 2;  // 28 + 2 + 1 = 31 of 32 registers
-#elif defined(__AVX2__)
-  static constexpr int mr = 6, nv = 2;  // 12 + 2 + 1 = 15 of 16 registers
 #else
-  static constexpr int mr = 6, nv = 2;  // 12 + 2 + 1 = 15 of 16 registers (SSE2; NEON has 32)
+  static constexpr int mr = 6, nv = 2;  // 12 + 2 + 1 = 15 of 16 registers (AVX2, SSE2; NEON has 32)
 #endif
   static constexpr int nr = nv * Vec<T>::width;
 };
@@ -36,6 +34,8 @@ FC_INLINE GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, int64_t unit, int6
   constexpr int64_t mr = Tile<T>::mr, nr = Tile<T>::nr;
   const auto ceil_div = [](int64_t a, int64_t b) __attribute__((always_inline)) { return (a + b - 1) / b; };
   GemmPlan plan{};
+  m = m > 0 ? m : 1;  // an empty problem has a plan too, and is never run
+  n = n > 0 ? n : 1;
   const int64_t max_kc = kMaxKc * 4 / int64_t(sizeof(T));
   // Cut between units where a block holds several, else evenly.
   const int64_t step = unit > 0 && unit <= max_kc ? unit : 1;

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "cpu/gemm/linear_args.h"
-#include "cpu/runtime/flush_denormals.h"
+#include "cpu/runtime/float_state.h"
 #include "cpu/simd/vec.h"
 
 namespace fastconv::FC_ISA {
@@ -17,15 +17,6 @@ inline constexpr int kDotX = 6, kDotW = 4;  // 24 sums + 4 of w + 1 of x = 29 of
 #else
 inline constexpr int kDotX = 3, kDotW = 3;  // 9 sums + 3 of w + 1 of x = 13 of 16 registers
 #endif
-
-template <class T>
-FC_INLINE T add_lanes(typename Vec<T>::Reg v) {  // halves onto halves
-  T lanes[Vec<T>::width];
-  Vec<T>::store(lanes, v);
-  for (int half = Vec<T>::width / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
-  return lanes[0];
-}
 
 template <class S, int MX, int NW>
 void dot_tile(const S* x, const S* w, int64_t k_count, Compute<S>* sums) {

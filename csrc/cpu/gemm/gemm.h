@@ -14,7 +14,7 @@
 #pragma once
 
 #include "cpu/gemm/tile.h"
-#include "cpu/runtime/flush_denormals.h"
+#include "cpu/runtime/float_state.h"
 #include "cpu/runtime/thread_pool.h"
 
 namespace fastconv::FC_ISA {

@@ -26,12 +26,9 @@ void batch_norm(ThreadPool& pool, const NormArgs& args) {
     for (int64_t row = begin; row < end; row++) {
       const S* const x = static_cast<const S*>(args.x) + row * args.channels;
       S* const y = static_cast<S*>(args.y) + row * args.channels;
-      int64_t c = 0;
-      for (; c + V::width <= args.channels; c += V::width)
-        V::store(y + c, V::fma(V::load(x + c), V::load(scale + c), V::load(shift + c)));
-      if (c < args.channels) {
+      for (int64_t c = 0; c < args.channels; c += V::width) {
         const int64_t n = args.channels - c;
-        V::store(y + c, V::fma(V::load(x + c, n), V::load(scale + c, n), V::load(shift + c, n)), n);
+        store_up_to(y + c, V::fma(load_up_to(x + c, n), load_up_to(scale + c, n), load_up_to(shift + c, n)), n);
       }
     }
   });
@@ -88,20 +85,11 @@ void softmax(ThreadPool& pool, const NormArgs& args) {
         for (int64_t j = 0; j < V::width; j++) lanes[j] = j < rest ? T(to_compute(x[i + j])) : -T(INFINITY);
         sum = V::add(sum, exp(V::sub(V::load(lanes), V::set1(best))));
       }
-      T total[V::width];
-      V::store(total, sum);
-      for (int half = V::width / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) total[i] += total[i + half];
-      const typename V::Reg log_total = V::set1(T(::log(double(total[0]))));
+      const T total = add_lanes<T>(sum);
+      const typename V::Reg log_total = V::set1(T(::log(double(total))));
       for (int64_t i = 0; i < n; i += V::width) {
-        const int64_t rest = n - i;
-        const typename V::Reg v = V::sub(rest >= V::width ? V::load(x + i) : V::load(x + i, rest), V::set1(best));
-        const typename V::Reg out = kLog ? V::sub(v, log_total) : V::div(exp(v), V::set1(total[0]));
-        if (rest >= V::width) {
-          V::store(y + i, out);
-        } else {
-          V::store(y + i, out, rest);
-        }
+        const typename V::Reg v = V::sub(load_up_to(x + i, n - i), V::set1(best));
+        store_up_to(y + i, kLog ? V::sub(v, log_total) : V::div(exp(v), V::set1(total)), n - i);
       }
     }
   });

@@ -26,21 +26,6 @@ FC_INLINE void max_with_indices(const PoolProblem& d, const S* image, S* y, int6
 }
 
 template <class S>
-FC_INLINE typename Vec<Compute<S>>::Reg load_channels(const S* p, int64_t n) {
-  using V = Vec<Compute<S>>;
-  return n >= V::width ? V::load(p) : V::load(p, n);
-}
-template <class S>
-FC_INLINE void store_channels(S* p, typename Vec<Compute<S>>::Reg v, int64_t n) {
-  using V = Vec<Compute<S>>;
-  if (n >= V::width) {
-    V::store(p, v);
-  } else {
-    V::store(p, v, n);
-  }
-}
-
-template <class S>
 void max_pool(ThreadPool& pool, const PoolArgs& args) {
   using V = Vec<Compute<S>>;
   const PoolProblem& d = args.problem;
@@ -58,8 +43,8 @@ void max_pool(ThreadPool& pool, const PoolArgs& args) {
         typename V::Reg best = V::set1(-Compute<S>(INFINITY));
         for (int64_t h = d.row_start[p]; h < d.row_end[p]; h += d.dilation_h)
           for (int64_t w = d.col_start[q]; w < d.col_end[q]; w += d.dilation_w)
-            best = V::max_or_nan(best, load_channels<S>(image + (h * d.w + w) * d.c + c, d.c - c));
-        store_channels<S>(y + c, best, d.c - c);
+            best = V::max_or_nan(best, load_up_to<S>(image + (h * d.w + w) * d.c + c, d.c - c));
+        store_up_to<S>(y + c, best, d.c - c);
       }
     }
   });
@@ -80,8 +65,8 @@ void avg_pool(ThreadPool& pool, const PoolArgs& args) {
         typename V::Reg sum = V::set1(0);
         for (int64_t h = d.row_start[p]; h < d.row_end[p]; h++)
           for (int64_t w = d.col_start[q]; w < d.col_end[q]; w++)
-            sum = V::add(sum, load_channels<S>(image + (h * d.w + w) * d.c + c, d.c - c));
-        store_channels<S>(y + c, V::div(sum, count), d.c - c);
+            sum = V::add(sum, load_up_to<S>(image + (h * d.w + w) * d.c + c, d.c - c));
+        store_up_to<S>(y + c, V::div(sum, count), d.c - c);
       }
     }
   });

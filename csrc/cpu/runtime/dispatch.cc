@@ -46,16 +46,20 @@ const Candidate kCandidates[] = {
 #endif
 };
 
+std::string usable() {
+  std::string names;
+  for (const std::string& isa : supported_isas()) names += (names.empty() ? "" : ", ") + isa;
+  return names;
+}
+
 const Kernels* find(const std::string& name) {
-  std::string usable;
-  for (const std::string& isa : supported_isas()) usable += (usable.empty() ? "" : ", ") + isa;
   for (const Candidate& candidate : kCandidates) {
     if (name != candidate.name) continue;
-    if (!candidate.table) throw IsaError("ISA '" + name + "' is not in this build; usable: " + usable);
-    if (!candidate.cpu_has()) throw IsaError("ISA '" + name + "' is not in this CPU; usable: " + usable);
+    if (!candidate.table) throw IsaError("ISA '" + name + "' is not in this build; usable: " + usable());
+    if (!candidate.cpu_has()) throw IsaError("ISA '" + name + "' is not in this CPU; usable: " + usable());
     return candidate.table;
   }
-  throw IsaError("unknown ISA '" + name + "'; usable: " + usable);
+  throw IsaError("unknown ISA '" + name + "'; usable: " + usable());
 }
 
 const Kernels* first_choice() {
@@ -88,6 +92,8 @@ const Kernels& kernels() {
   }
   return *table;
 }
+
+const Kernels& kernels_of(const std::string& isa) { return *find(isa); }
 
 void set_isa(const std::string& name) { current.store(find(name), std::memory_order_release); }
 

@@ -15,6 +15,7 @@ struct IsaError : std::runtime_error {
 };
 
 const Kernels& kernels();
+const Kernels& kernels_of(const std::string& isa);
 void set_isa(const std::string& name);      // for tests and `--isa`: switches between calls
 std::vector<std::string> supported_isas();  // worst to best
 

@@ -14,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include "cpu/runtime/float_state.h"
+
 namespace fastconv {
 namespace {
 
@@ -30,18 +32,17 @@ inline void pause_cpu() {
 // One set of workers. A change of size makes a new one; the old one joins its threads.
 class Crew {
  public:
-  explicit Crew(int threads) {
+  explicit Crew(int threads) : wanted_(threads) {
     try {
+      workers_.reserve(size_t(threads));
       for (int i = 1; i < threads; i++) workers_.emplace_back([this, i] { work(i); });
-    } catch (...) {  // the system refused a thread
-      dismiss();
-      throw;
+    } catch (...) {  // the system refused a thread: go on with those that there are
     }
   }
 
   ~Crew() { dismiss(); }
 
-  int threads() const { return int(workers_.size()) + 1; }
+  int wanted() const { return wanted_; }
 
   void run(int64_t items, int max_threads, ThreadPool::Job job, void* context) {
     items_ = items;
@@ -99,6 +100,7 @@ class Crew {
   }
 
   void work(int thread) {
+    set_float_state(kDefaultState);
     uint64_t seen = 0;
     for (;;) {
       wait_for_change(seen);
@@ -109,6 +111,7 @@ class Crew {
     }
   }
 
+  const int wanted_;
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable condition_;
@@ -196,7 +199,8 @@ int ThreadPool::threads() const {
 
 void ThreadPool::set_threads(int threads) { state()->threads.store(threads); }
 
-void ThreadPool::run(int64_t items, int max_threads, Job job, void* context) {
+void ThreadPool::run(int64_t items, int max_threads, Job job, void* context) noexcept {
+  const ScopedFloatState defaults(kDefaultState);
   State& s = *state();
   const int threads = this->threads();
   if (threads > 1 && max_threads > 1 && items > 1 && !s.in_use.exchange(true)) {
@@ -204,7 +208,7 @@ void ThreadPool::run(int64_t items, int max_threads, Job job, void* context) {
       std::atomic<bool>& flag;
       ~Release() { flag.store(false); }
     } release{s.in_use};
-    if (!s.crew || s.crew->threads() != threads) {
+    if (!s.crew || s.crew->wanted() != threads) {
       s.crew.reset();
       s.crew = std::make_unique<Crew>(threads);
     }

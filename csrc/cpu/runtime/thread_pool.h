@@ -17,7 +17,8 @@ class ThreadPool {
   // Calls job(context, item, thread) for every item in [0, items), thread in [0, max_threads). Whoever
   // sets scratch aside for each thread passes the count that it did so for: set_threads() may be
   // called from another Python thread at any time.
-  void run(int64_t items, int max_threads, Job job, void* context);
+  // Jobs run in the default floating-point state and must not throw.
+  void run(int64_t items, int max_threads, Job job, void* context) noexcept;
 
   int threads() const;
   void set_threads(int threads);  // 1 <= threads <= kMaxThreads

@@ -67,6 +67,32 @@ FC_INLINE typename Vec<T>::Reg activate(typename Vec<T>::Reg x, Activation activ
   return x;
 }
 
+// The sum of the lanes, halves onto halves: one fixed order.
+template <class T>
+FC_INLINE T add_lanes(typename Vec<T>::Reg v) {
+  T lanes[Vec<T>::width];
+  Vec<T>::store(lanes, v);
+  for (int half = Vec<T>::width / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+
+// The first min(n, width) values at p, the rest zero; and back.
+template <class S>
+FC_INLINE typename Vec<Compute<S>>::Reg load_up_to(const S* p, int64_t n) {
+  using V = Vec<Compute<S>>;
+  return n >= V::width ? V::load(p) : V::load(p, n);
+}
+template <class S>
+FC_INLINE void store_up_to(S* p, typename Vec<Compute<S>>::Reg v, int64_t n) {
+  using V = Vec<Compute<S>>;
+  if (n >= V::width) {
+    V::store(p, v);
+  } else {
+    V::store(p, v, n);
+  }
+}
+
 // dst[i] = src[i] in the compute type, i < n.
 template <class T>
 FC_INLINE void load_row(Compute<T>* dst, const T* src, int64_t n) {
