@@ -23,6 +23,15 @@ AWKWARD = [
     "mb1ic4ih6oc8oh3kh3ph1sh2g4",  # depthwise, multiplier 2, stride 2
     "mb1ic20ih1iw30oc10oh1ow30kh1kw5ph0pw2",  # a row: conv1d
     "mb1ic3ih19oc16oh10kh7ph3sh2",  # a network's stem
+    "mb1ic24ih5iw40oc20oh5ow40kh3ph1",  # wide rows: panels read in place, strips at the edges
+    "mb2ic32ih9iw33oc8oh5ow17kh3sh2ph1",  # the same with stride 2
+    "mb1ic16ih9iw20oc8oh9ow20kh5ph2",  # strips longer than a row's remainder
+    "mb1ic200ih2iw30oc4oh2ow29kh1kw2",  # a run longer than a k block
+    "mb1ic100ih2iw60oc4oh2ow30kh1kw2sw2",  # windows side by side: nothing is shared
+    "mb1ic500ih1iw40oc4oh1ow20kh1kw2sw2",  # the same, runs cut in unequal pieces: strips would not fit the panel
+    "mb2ic64ih5oc24kh1",  # 1 x 1: the image is the matrix
+    "mb1ic66ih4oc8kh1g2",  # 1 x 1 in groups
+    "mb1ic512ih3oc5kh1",  # 1 x 1 whose rows collide in L1: copied
     "mb1ic130ih3oc40oh3kh3ph1",  # k = 1170: several k blocks
     "mb1ic500ih2oc3kh1",  # 1 x 1, k > one block, few columns
     "mb1ic2ih4oc600kh1",  # several column blocks

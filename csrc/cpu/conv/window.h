@@ -1,8 +1,8 @@
 // One output pixel's window of the image as a vector of k = (r, s, c): the A of the GEMM.
 //
 // In NHWC a window row is contiguous: without dilation and groups its S*C values are one run of memory,
-// clipped at the left and right edge; otherwise each tap's C/G values are a run. Outside the image
-// the value is zero, written as zero (never multiplied, so Inf and NaN in memory cannot leak in).
+// clipped at the left and right edge; otherwise each tap's C/G values are a run. Outside the image the value is a
+// zero that is written; memory there is never read, so what lies beside a row (Inf, NaN) cannot leak in.
 #pragma once
 
 #include "cpu/conv/conv.h"
@@ -15,80 +15,64 @@ FC_INLINE void clear(D* dst, int64_t n) {
   for (int64_t i = 0; i < n; i++) dst[i] = D{};
 }
 
-// Copies and converts k in [k0, k0 + kc) of the windows of `rows` consecutive pixels to dst, `stride`
-// elements apart. D is the compute type (GEMM panel) or S itself (explicit column matrix).
 template <class S>
 struct ImageWindows {
-  static constexpr int64_t kMinStrip = 64;  // shorter runs: the tile's start and end outweigh the copying saved
+  static constexpr int64_t kMinStrip = 64;  // values; shorter runs: the tile's start and end outweigh the copying saved
 
   ConvProblem d;
-  const S* x;     // first image, first channel of the group
-  int64_t run;    // contiguous values a run
-  int64_t runs;   // runs a window: r (merged) or r * s
-  int64_t tap_c;  // channels a tap
-  bool merged;    // a run is a whole window row
+  const S* x;      // first image, first channel of the group
+  int64_t run;     // contiguous values a run
+  int64_t tap_c;   // channels a tap
+  bool merged;     // a run is a whole window row
+  bool pointwise;  // 1 x 1, every pixel once: windows are pixels
+
+  static_assert(kMaxKc / kMinStrip + 2 <= kMaxSegments);
 
   FC_INLINE ImageWindows(const ConvProblem& problem, const S* images, int64_t group)
       : d(problem), x(images + group * (problem.c / problem.groups)), tap_c(problem.c / problem.groups) {
     merged = d.groups == 1 && d.dilation_w == 1;
     run = merged ? d.s * tap_c : tap_c;
-    runs = merged ? d.r : d.r * d.s;
+    pointwise = d.r == 1 && d.s == 1 && d.p == d.h && d.q == d.w && d.pad_top == 0 && d.pad_left == 0 &&
+                d.stride_h == 1 && d.stride_w == 1;
   }
 
-  // The windows as an A panel for the GEMM. Neighbouring windows of one output row overlap: window i + 1 is the
-  // same memory stride_w pixels on. Where a stretch lies inside the image it is read in place; at an edge it is copied
-  // once with its zeros, as a strip that all windows share. What neither serves is gathered window by window.
+  // The windows as an A panel for the GEMM (gemm.h), in the cheapest form that this panel allows:
+  //   1 x 1, stride 1: the image is the matrix, read in place;
+  //   pixels of one output row: their windows are one stretch of each image row, `step` values apart (strip());
+  //   anything else: gathered window by window (load()).
   FC_INLINE int segments(Compute<S>* scratch, int64_t stride, int64_t row, int64_t rows, int64_t k0, int64_t kc,
                          Segment<Compute<S>>* out) const {
-    constexpr bool in_place = sizeof(S) == sizeof(Compute<S>);
-    const int64_t step = d.stride_w * d.c;  // between the windows of neighbouring pixels
-    const int64_t q = row % d.q;
-    const bool one_pixel = d.r == 1 && d.s == 1 && d.stride_h == 1 && d.stride_w == 1 && d.p == d.h && d.q == d.w &&
-                           d.pad_top == 0 && d.pad_left == 0;
-    if constexpr (in_place) {
-      if (one_pixel && !rows_collide<S>(d.c)) {  // 1 x 1: the image is the matrix
+    const int64_t step = d.stride_w * d.c;
+    if constexpr (kInPlace) {
+      if (pointwise && !rows_collide<S>(d.c)) {
         out[0] = {x + row * d.c + k0, d.c, kc};
         return 1;
       }
     }
-    if (!merged || q + rows > d.q || run < kMinStrip || rows_collide<Compute<S>>(step) || one_pixel) {
+    const int64_t q = row % d.q, pieces = run > 0 ? (k0 % run + kc + run - 1) / run : 0;  // of runs in [k0, k0 + kc)
+    // All strips together must fit where the windows would: pieces * ((rows - 1) * step) + kc <= rows * kc.
+    const bool overlapping = merged && !pointwise && q + rows <= d.q && pieces * step <= kc;
+    if (!overlapping || run < kMinStrip || rows_collide<Compute<S>>(step)) {
       load(scratch, stride, row, rows, k0, kc);
       out[0] = {scratch, stride, kc};
       return 1;
     }
     const int64_t n = row / (d.p * d.q), p = row / d.q % d.p;
+    const S* const image = x + n * d.h * d.w * d.c;
     const int64_t w0 = (q * d.stride_w - d.pad_left) * d.c;  // of the first window, in values from the row's start
     int count = 0;
     for (int64_t r = k0 / run, begin = k0 % run; kc > 0; r++, begin = 0) {
       const int64_t length = run - begin < kc ? run - begin : kc;
       const int64_t h = p * d.stride_h - d.pad_top + r * d.dilation_h;
-      const S* const line = x + (n * d.h + h) * d.w * d.c;
-      const int64_t first = w0 + begin, last = first + (rows - 1) * step + length;
-      const bool inside = h >= 0 && h < d.h;
-      if (in_place && inside && first >= 0 && last <= d.w * d.c) {
-        if constexpr (in_place) out[count++] = {line + first, step, length};
-      } else if (step <= length) {
-        const int64_t left = inside ? (first < 0 ? (last < 0 ? last : 0) : first) : last;
-        const int64_t right = inside ? (last > d.w * d.c ? d.w * d.c : last) : last;
-        clear(scratch, left - first);
-        if (left < right) load_row<S>(scratch + (left - first), line + left, right - left);
-        const int64_t filled = left < right ? right : left;
-        clear(scratch + (filled - first), last - filled);
-        out[count++] = {scratch, step, length};
-        scratch += last - first;  // at most rows * length values: windows would take no less
-      } else {
-        const int64_t r0 = r;
-        for (int64_t i = 0; i < rows; i++)
-          window(scratch + i * length, x + n * d.h * d.w * d.c, p * d.stride_h - d.pad_top,
-                 (q + i) * d.stride_w - d.pad_left, r0, 0, begin, length);
-        out[count++] = {scratch, length, length};
-        scratch += rows * length;
-      }
+      const int64_t first = w0 + begin, values = (rows - 1) * step + length;
+      out[count++] = {strip(image, h, first, values, scratch), step, length};
       kc -= length;
     }
     return count;
   }
 
+  // Copies and converts k in [k0, k0 + kc) of the windows of `rows` consecutive pixels to dst, `stride` elements
+  // apart. D is the compute type (GEMM panel) or S itself (explicit column matrix).
   template <class D>
   FC_INLINE void load(D* dst, int64_t stride, int64_t row, int64_t rows, int64_t k0, int64_t kc) const {
     if (run == 0) return;  // no channels: no values
@@ -106,6 +90,30 @@ struct ImageWindows {
   }
 
  private:
+  static constexpr bool kInPlace = sizeof(S) == sizeof(Compute<S>);
+
+  // Values [first, first + count) of image row h: where they lie, or, at an edge of the image or in 16 bits, copied to
+  // scratch with zeros outside. scratch moves on: all strips of a panel live at once.
+  FC_INLINE const Compute<S>* strip(const S* image, int64_t h, int64_t first, int64_t count,
+                                    Compute<S>*& scratch) const {
+    const int64_t width = d.w * d.c, end = first + count;
+    const bool inside = h >= 0 && h < d.h && first < width && end > 0;
+    if constexpr (kInPlace) {
+      if (inside && first >= 0 && end <= width) return image + h * width + first;
+    }
+    Compute<S>* const copied = scratch;
+    scratch += count;
+    if (!inside) {
+      clear(copied, count);
+      return copied;
+    }
+    const int64_t left = first < 0 ? 0 : first, right = end > width ? width : end;
+    clear(copied, left - first);
+    load_row<S>(copied + (left - first), image + h * width + left, right - left);
+    clear(copied + (right - first), end - right);
+    return copied;
+  }
+
   // kc values of one window, from value `begin` of run (r, s) on. (h0, w0) is the window's first pixel.
   template <class D>
   FC_INLINE void window(D* dst, const S* image, int64_t h0, int64_t w0, int64_t r, int64_t s, int64_t begin,
