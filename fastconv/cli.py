@@ -15,18 +15,8 @@ from . import __version__, _core, backends, bench, models
 from .backends import cpu, registry
 from .bench.peers import NAMES as PEERS
 from .bench.probe import Probe
-from .errors import (
-    AlgorithmError,
-    DeviceError,
-    DTypeError,
-    FileFormatError,
-    ModelError,
-    ShapeError,
-    StateDictError,
-)
+from .errors import FastconvError, FileFormatError, ModelError
 from .problem import ITEM_SIZE
-
-ERRORS = (AlgorithmError, DTypeError, DeviceError, FileFormatError, ModelError, ShapeError, StateDictError, MemoryError)
 
 
 def info(arguments: argparse.Namespace) -> None:
@@ -169,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed = parser().parse_args(arguments)
         parsed.run(parsed)
-    except ERRORS as error:
+    except (FastconvError, MemoryError) as error:
         print(f"fastconv: {str(error) or type(error).__name__}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

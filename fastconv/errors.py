@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 
-class ShapeError(ValueError):
+class FastconvError(Exception):
+    """Base of all errors that fastconv raises on purpose: catch this one to catch them all."""
+
+
+class ShapeError(FastconvError, ValueError):
     """A shape, or an argument that a shape follows from, is impossible."""
 
 
-class DTypeError(TypeError):
+class DTypeError(FastconvError, TypeError):
     """A dtype, or a kind of object, that the operation does not take."""
 
 
-class DeviceError(RuntimeError):
+class DeviceError(FastconvError, RuntimeError):
     """A device, ISA or array of another device that this process cannot use."""
 
 
-class AlgorithmError(ValueError):
+class AlgorithmError(FastconvError, ValueError):
     """An algorithm that does not exist or refuses the problem; the text says why."""
 
 
-class StateDictError(ValueError):
+class StateDictError(FastconvError, ValueError):
     """A state dict that does not fit the module: missing, unexpected and misshapen keys, all listed."""
 
 
-class FileFormatError(ValueError):
+class FileFormatError(FastconvError, ValueError):
     """A file that is not what its name or its use says."""
 
 
-class ModelError(ValueError):
+class ModelError(FastconvError, ValueError):
     """A model name that is not registered."""
