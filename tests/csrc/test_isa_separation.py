@@ -65,8 +65,10 @@ def test_wide_instructions_stay_in_their_namespace(symbols):
         wide = wide or ("avx2" if re.search(r"%ymm|\tv[a-z]", body) else "")
         if not wide:
             continue
-        # A plain C function that the compiler split off a kernel keeps the kernel's name in brackets or suffix.
-        if "fastconv::avx512::" in name or (wide == "avx2" and "fastconv::avx2::" in name):
+        # Names that are too deeply nested for the demangler stay mangled: _ZN8fastconv6avx512...
+        of_avx512 = "fastconv::avx512::" in name or (name.startswith("_Z") and "6avx512" in name)
+        of_avx2 = "fastconv::avx2::" in name or (name.startswith("_Z") and "4avx2" in name)
+        if of_avx512 or (wide == "avx2" and of_avx2):
             seen[wide] += 1
         else:
             leaks.append(f"{name}: {wide}")

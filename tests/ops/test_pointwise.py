@@ -21,7 +21,9 @@ def close(y, exact, dtype, scale=1.0):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 13, 5), (1, 100, 64), (13, 33, 17), (0, 4, 5), (3, 2, 0)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (7, 13, 5), (1, 100, 64), (13, 33, 17), (40, 300, 64), (0, 4, 5), (3, 2, 0)]
+)
 def test_linear_is_exact_on_integers(shape, dtype, isa, threads):
     m, n, k = shape
     x, w, b = integers((m, k), 0, dtype), integers((n, k), 1, dtype), integers((n,), 2, dtype)

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "cpu/gemm/gemm_sizes.h"
+#include "cpu/runtime/thread_pool.h"
 #include "cpu/simd/vec.h"
 
 namespace fastconv::FC_ISA {
@@ -36,6 +37,7 @@ FC_INLINE GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, int64_t unit, int6
   GemmPlan plan{};
   m = m > 0 ? m : 1;  // an empty problem has a plan too, and is never run
   n = n > 0 ? n : 1;
+  if (double(m) * double(n) * double(k) * double(groups) < double(kWorthAThread)) threads = 1;
   const int64_t max_kc = kMaxKc * 4 / int64_t(sizeof(T));
   // Cut between units where a block holds several, else evenly.
   const int64_t step = unit > 0 && unit <= max_kc ? unit : 1;

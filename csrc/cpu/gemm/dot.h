@@ -66,8 +66,9 @@ FC_INLINE void dot_columns(const LinearArgs& args, int64_t n) {
 
 template <class S>
 void linear_dot(ThreadPool& pool, const LinearArgs& args) {
-  constexpr int64_t kColumns = 4 * kDotW;  // of one item
-  parallel_ranges(pool, args.n, kColumns, [&](int64_t begin, int64_t end) {
+  const int64_t work = args.m * args.k > 0 ? args.m * args.k : 1;  // of a column
+  const int64_t columns = (kWorthAThread / work / kDotW + 4) * kDotW;
+  parallel_ranges(pool, args.n, columns, [&](int64_t begin, int64_t end) {
     const FlushDenormals flush;
     int64_t n = begin;
     for (; n + kDotW <= end; n += kDotW) dot_columns<S, kDotW>(args, n);

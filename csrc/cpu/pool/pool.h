@@ -25,11 +25,20 @@ FC_INLINE void max_with_indices(const PoolProblem& d, const S* image, S* y, int6
   }
 }
 
+// Calls body(row) for every output row, several rows an item where rows are small.
+template <class F>
+FC_INLINE void for_each_row(ThreadPool& pool, const PoolProblem& d, const F& body) {
+  const int64_t work = d.q * d.c * 8 + 1;  // a row's elements, times some taps
+  parallel_ranges(pool, d.n * d.p, kWorthAThread / work + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) body(row);
+  });
+}
+
 template <class S>
 void max_pool(ThreadPool& pool, const PoolArgs& args) {
   using V = Vec<Compute<S>>;
   const PoolProblem& d = args.problem;
-  parallel_for(pool, d.n * d.p, ThreadPool::kMaxThreads, [&](int64_t row, int) {
+  for_each_row(pool, d, [&](int64_t row) {
     const int64_t n = row / d.p, p = row % d.p;
     const S* const image = static_cast<const S*>(args.x) + n * d.h * d.w * d.c;
     for (int64_t q = 0; q < d.q; q++) {
@@ -55,7 +64,7 @@ void avg_pool(ThreadPool& pool, const PoolArgs& args) {
   using T = Compute<S>;
   using V = Vec<T>;
   const PoolProblem& d = args.problem;
-  parallel_for(pool, d.n * d.p, ThreadPool::kMaxThreads, [&](int64_t row, int) {
+  for_each_row(pool, d, [&](int64_t row) {
     const int64_t n = row / d.p, p = row % d.p;
     const S* const image = static_cast<const S*>(args.x) + n * d.h * d.w * d.c;
     for (int64_t q = 0; q < d.q; q++) {
