@@ -133,7 +133,7 @@ struct ImageWindows {
         }
       }
       clear(dst, first - begin);
-      copy(dst + (first - begin), image + (h * d.w + w) * d.c + first, last - first);
+      if (first < last) copy(dst + (first - begin), image + (h * d.w + w) * d.c + first, last - first);
       clear(dst + (last - begin), begin + count - last);
       dst += count;
       kc -= count;
