@@ -171,26 +171,24 @@ def _gathered(problem: ConvProblem) -> int:
 
 # Gathering costs about 4 multiply-adds' time an element where it goes into L1 (implicit), and 30 where the
 # column matrix is written to memory and read back: measured on the 3x3 layers of VGG-16 and ResNet-50.
-register(
-    Kernel(
-        "conv2d",
-        "cpu",
-        "implicit_gemm",
-        _conv_kernel("implicit_gemm"),
-        workspace=_conv_workspace("implicit_gemm"),
-        cost=lambda d: _gemm_cost(d) + 4.0 * _gathered(d),
+GATHER_COST = {"implicit_gemm": 4.0, "im2col_gemm": 30.0}
+
+
+def _conv_cost(algo: str) -> Any:
+    return lambda problem: _gemm_cost(problem) + GATHER_COST[algo] * _gathered(problem)
+
+
+for _algo in GATHER_COST:
+    register(
+        Kernel(
+            "conv2d",
+            "cpu",
+            _algo,
+            _conv_kernel(_algo),
+            workspace=_conv_workspace(_algo),
+            cost=_conv_cost(_algo),
+        )
     )
-)
-register(
-    Kernel(
-        "conv2d",
-        "cpu",
-        "im2col_gemm",
-        _conv_kernel("im2col_gemm"),
-        workspace=_conv_workspace("im2col_gemm"),
-        cost=lambda d: _gemm_cost(d) + 30.0 * _gathered(d),
-    )
-)
 # A scalar multiply-add in double with a bounds check each: about 60 vectorised ones.
 register(Kernel("conv2d", "cpu", "reference", _conv_kernel("reference"), cost=lambda d: 60.0 * d.macs + 1e5))
 

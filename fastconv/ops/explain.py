@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +11,8 @@ from ..backends import registry
 from ..errors import AlgorithmError
 from ..problem import ConvProblem, LinearProblem
 from ._arrays import as_array, dtype_name, image_batch, is_channels_last, require_same_dtype
-from .conv import conv_problem, prepare_weight
-from .linear import linear_problem
+from .conv import conv2d, conv_problem, prepare_weight
+from .linear import linear, linear_problem
 
 
 @dataclass(frozen=True)
@@ -65,25 +67,14 @@ def _bytes(count: int) -> str:
     return f"{value:.1f} GiB"
 
 
-def _conv_call(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-    *,
-    activation: str | None = None,
-    residual: Any = None,
-    algo: str | None = None,
-    out: Any = None,
-) -> tuple[ConvProblem, tuple[str, ...]]:
+def _conv_call(call: Mapping[str, Any]) -> tuple[ConvProblem, tuple[str, ...]]:
+    x, weight = call["x"], call["weight"]
     images, _single = image_batch(x, "x")
     prepared = prepare_weight(weight)
     require_same_dtype(images.dtype, prepared.array, "weight")
     name = dtype_name(images.dtype)
-    problem = conv_problem(images.shape, prepared.shape, stride, padding, dilation, groups, name)
+    form = {argument: call[argument] for argument in ("stride", "padding", "dilation", "groups")}
+    problem = conv_problem(images.shape, prepared.shape, **form, dtype=name)
     conversions = []
     if not is_channels_last(images):
         conversions.append(f"x to channels-last and the result back ({_bytes(images.nbytes)} in)")
@@ -92,10 +83,8 @@ def _conv_call(
     return problem, tuple(conversions)
 
 
-def _linear_call(
-    x: Any, weight: Any, bias: Any = None, *, algo: str | None = None
-) -> tuple[LinearProblem, tuple[str, ...]]:
-    operands = {"x": as_array(x, "x"), "weight": as_array(weight, "weight")}
+def _linear_call(call: Mapping[str, Any]) -> tuple[LinearProblem, tuple[str, ...]]:
+    operands = {name: as_array(call[name], name) for name in ("x", "weight")}
     conversions = [
         f"{name} to contiguous memory ({_bytes(array.nbytes)})"
         for name, array in operands.items()
@@ -104,13 +93,24 @@ def _linear_call(
     return linear_problem(operands["x"], operands["weight"]), tuple(conversions)
 
 
-_CALLS: dict[str, Any] = {"conv2d": _conv_call, "linear": _linear_call}
+# The operations that have several kernels, and what reads a call of theirs.
+_CALLS: dict[str, tuple[Callable[..., Any], Callable[[Mapping[str, Any]], Any]]] = {
+    "conv2d": (conv2d, _conv_call),
+    "linear": (linear, _linear_call),
+}
 
 
 def _call(op: str, args: Any, kwargs: Any) -> Any:
+    """(problem, conversions) of op(*args, **kwargs), its arguments bound as Python would bind them."""
     if op not in _CALLS:
         raise AlgorithmError(f"op: expected one of {', '.join(_CALLS)}, got {op!r}")
-    return _CALLS[op](*args, **kwargs)
+    function, read = _CALLS[op]
+    try:
+        bound = inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        raise AlgorithmError(f"{op}: {error}") from None
+    bound.apply_defaults()
+    return read(bound.arguments)
 
 
 def algorithms(op: str, *args: Any, **kwargs: Any) -> list[str]:

@@ -96,6 +96,7 @@ CASES = [
     (lambda: ops.concat([X], dim=4), fc.ShapeError, "dim: expected an axis"),
     (lambda: ops.pad(X, -1), fc.ShapeError, "padding: expected at least 0"),
     (lambda: ops.channels_last(X[0]), fc.ShapeError, "x: expected shape"),
+    (lambda: ops.explain("conv2d", X, W, wat=3), fc.AlgorithmError, "conv2d: got an unexpected keyword argument 'wat'"),
     (lambda: ops.algorithms("conv3d"), fc.AlgorithmError, "op: expected one of"),
     (lambda: ops.explain("conv2d", X, W[:, :1]), fc.ShapeError, "weight: x has 4 channels"),
     (lambda: fc.set_num_threads(0), fc.ShapeError, "threads: expected an integer in 1..1024, got 0"),
