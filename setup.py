@@ -47,7 +47,7 @@ LAUNCH_SOURCES = sorted(CSRC.glob("launch/*.cc"))
 # The executor of CUDA kernels on the CPU: an extension of its own, that libraries built at run time link against.
 SIMT_SOURCES = sorted(CSRC.glob("simt/*.cc")) if sys.platform == "linux" else []
 # What the wheel holds below fastconv/csrc: kernels are compiled when first used.
-SHIPPED = ("problem.h", "cuda/**/*.h", "cuda/**/*.cuh", "simt/**/*.h", "simt/**/*.cuh")
+SHIPPED = ("*.h", "cuda/**/*.h", "cuda/**/*.cuh", "simt/**/*.h", "simt/**/*.cuh")
 
 ISA_FLAGS = {"portable": []}
 if platform.machine() in ("x86_64", "AMD64"):
@@ -210,7 +210,7 @@ def newest_source(source: Path) -> float:
     headers = [
         path
         for path in [*CSRC.rglob("*.h"), *CSRC.rglob("*.cuh")]
-        if path == CSRC / "problem.h" or (path.parts[1] in rooms) == inside
+        if path.parent == CSRC or (path.parts[1] in rooms) == inside
     ]
     return max(path.stat().st_mtime for path in [source, Path("setup.py"), *headers])
 

@@ -71,3 +71,71 @@ def local_response_norm(dtype: int, x: Array, y: Array, size: int, alpha: float,
 def softmax(dtype: int, x: Array, y: Array, log: bool) -> None: ...
 def unary(dtype: int, function: int, x: Array, y: Array, slope: float) -> None: ...
 def copy(src: Array, dst: Array) -> None: ...
+
+HAVE_CUDA: bool
+
+class GradientAxis:
+    extent: int
+    taps: int
+    first: int
+    step: int
+    dilation: int
+    lower: int
+    upper: int
+
+class TensorMap:
+    extents: list[int]
+    strides: list[int]
+    element_strides: list[int]
+    box: list[int]
+    lower: list[int]
+    upper: list[int]
+    channels: int
+    pixels: int
+    swizzle: int
+    refusal: str | None
+    footprint: int
+
+def tensor_map_input(problem: ConvProblem, dtype: int, channels: int, pixels: int, swizzle: int) -> TensorMap: ...
+def gradient_axis(
+    extent: int, out: int, filter: int, stride: int, pad: int, dilation: int, phase: int
+) -> GradientAxis: ...
+def tensor_map_gradient(
+    problem: ConvProblem,
+    dtype: int,
+    rows: GradientAxis,
+    columns: GradientAxis,
+    channels: int,
+    pixels: int,
+    swizzle: int,
+) -> TensorMap: ...
+def tensor_map_weight(problem: ConvProblem, dtype: int, channels: int, filters: int, swizzle: int) -> TensorMap: ...
+def tensor_map_rows(
+    dtype: int, rows: int, columns: int, row_stride: int, box_rows: int, box_columns: int, swizzle: int
+) -> TensorMap: ...
+
+class CudaFunction:
+    name: str
+    device: int
+    registers: int
+    local_bytes: int
+    static_shared_bytes: int
+    max_dynamic_shared_bytes: int
+    max_threads: int
+    parameter_sizes: list[int]
+
+def cuda_unavailable() -> str: ...
+def cuda_driver_version() -> int: ...
+def cuda_device_count() -> int: ...
+def load_cubin(cubin: bytes, name: str, device: int) -> CudaFunction: ...
+def launch(
+    function: CudaFunction,
+    grid: tuple[int, int, int],
+    block: tuple[int, int, int],
+    cluster: tuple[int, int, int],
+    shared_bytes: int,
+    stream: int,
+    programmatic: bool,
+    args: tuple[object, ...],
+) -> None: ...
+def encode_tensor_map(map: TensorMap, address: int, device: int) -> bytes: ...

@@ -57,6 +57,7 @@ inline void* dense_out(py::array& array, int64_t count, int64_t element_size, co
 }
 
 void bind_conv(py::module_& m);
+void bind_launch(py::module_& m);
 void bind_pool(py::module_& m);
 void bind_linear(py::module_& m);
 void bind_norm(py::module_& m);
