@@ -5,7 +5,7 @@
 // shared inline functions: these headers are compiled once per ISA.
 #pragma once
 
-#include <cstdint>
+#include "integers.h"
 
 namespace fastconv {
 

@@ -33,3 +33,11 @@ class FileFormatError(FastconvError, ValueError):
 
 class ModelError(FastconvError, ValueError):
     """A model name that is not registered."""
+
+
+class KernelError(FastconvError, RuntimeError):
+    """What the executor found wrong with a CUDA kernel. `kind` is a fixed word: race, uninitialised, ..."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind

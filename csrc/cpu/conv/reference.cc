@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "cpu/conv/conv.h"
-#include "cpu/simd/dtype.h"
+#include "dtype.h"
 
 namespace fastconv {
 namespace {

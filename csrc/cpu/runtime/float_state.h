@@ -2,7 +2,7 @@
 // not depend on which thread computes them.
 #pragma once
 
-#include "cpu/simd/dtype.h"
+#include "dtype.h"
 
 #if defined(__SSE__)
 #include <immintrin.h>

@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-#include "cpu/simd/dtype.h"
+#include "dtype.h"
 
 namespace fastconv::FC_ISA {
 

@@ -2,7 +2,7 @@
 // x86-64, NEON on aarch64). fma() here is a product and a sum, rounded twice.
 #pragma once
 
-#include "cpu/simd/dtype.h"
+#include "dtype.h"
 
 namespace fastconv::FC_ISA {
 

@@ -1,0 +1,170 @@
+#include "simt/checker.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "simt/executor.h"
+
+namespace fastconv::simt {
+
+namespace {
+
+const char* verb(Access kind) {
+  return kind == Access::kRead ? "read" : kind == Access::kWrite ? "write" : "atomic update";
+}
+
+std::string bytes_of(size_t count) { return std::to_string(count) + (count == 1 ? " byte" : " bytes"); }
+
+}  // namespace
+
+void Checker::begin_launch(uintptr_t shared, size_t shared_bytes, std::vector<Allocation> memory, uintptr_t image) {
+  image_ = image;
+  shared_begin_ = shared;
+  shared_bytes_ = shared_bytes;
+  if (!shared_shadow_) shared_shadow_ = std::make_unique<Shadow<2>>(shared, shared_bytes);
+  std::sort(memory.begin(), memory.end(), [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  regions_.clear();
+  last_region_ = 0;
+  for (Allocation& part : memory) {
+    if (part.bytes == 0) continue;
+    const uintptr_t end = part.begin + part.bytes;
+    if (!regions_.empty() && part.begin < regions_.back().end) {  // two views of one array
+      regions_.back().end = std::max(regions_.back().end, end);
+      if (regions_.back().name != part.name) regions_.back().name += "/" + part.name;
+    } else {
+      regions_.push_back({part.begin, end, std::move(part.name), nullptr});
+    }
+  }
+  for (Region& region : regions_)
+    region.shadow = std::make_unique<Shadow<4>>(region.begin, region.end - region.begin);
+}
+
+void Checker::begin_block(uint32_t block, uintptr_t dynamic, size_t dynamic_bytes) {
+  block_ = block;
+  ++generation_;
+  dynamic_begin_ = dynamic;
+  dynamic_end_ = dynamic + dynamic_bytes;
+}
+
+void Checker::allow_shared(uintptr_t begin, size_t bytes) {
+  shared_shadow_->visit(begin, bytes, [&](Cell& cell, uint8_t mask) {
+    if (cell.generation != generation_) cell = Cell{generation_, 0, 0, {}, {}};
+    cell.allocated |= mask;
+  });
+}
+
+void Checker::access(uintptr_t address, size_t size, Access kind, int actor, uint32_t epoch, bool aligned,
+                     uintptr_t pc) {
+  const Accessor a{address, size, kind, actor, epoch, pc};
+  if (aligned && (size & (size - 1)) == 0 && address % size != 0)
+    executor_.fail("misaligned",
+                   std::string("misaligned ") + verb(kind) + " of " + bytes_of(size) + " by " + executor_.who() +
+                       ": the address is " + std::to_string(address % size) + " past a multiple of " +
+                       std::to_string(size),
+                   {{"here", pc}});
+  if (in_shared(address))
+    shared_access(a);
+  else
+    global_access(a);
+}
+
+void Checker::shared_access(const Accessor& a) {
+  const bool dynamic = a.address >= dynamic_begin_ && a.address + a.size <= dynamic_end_;
+  shared_shadow_->visit(a.address, a.size, [&](Cell& cell, uint8_t mask) {
+    if (cell.generation != generation_) cell = Cell{generation_, 0, 0, {}, {}};
+    if (!dynamic && (cell.allocated & mask) != mask)
+      executor_.fail("out of bounds",
+                     std::string(verb(a.kind)) + " of " + bytes_of(a.size) +
+                         " outside every variable in shared memory by " + executor_.who() +
+                         (a.address >= dynamic_end_ && dynamic_end_ > dynamic_begin_
+                              ? ", " + std::to_string(a.address + a.size - dynamic_end_) + " past the " +
+                                    std::to_string(dynamic_end_ - dynamic_begin_) + " dynamic bytes of the launch"
+                              : ""),
+                     {{"here", a.pc}});
+    if (a.kind != Access::kWrite && (cell.initialised & mask) != mask)
+      executor_.fail("uninitialised",
+                     "uninitialised shared memory: " + std::string(verb(a.kind)) + " of " + bytes_of(a.size) + " by " +
+                         executor_.who() + " where this block has written nothing",
+                     {{"here", a.pc}});
+    conflicts(cell, mask, a, false);
+    remember(cell, mask, a, false);
+  });
+}
+
+void Checker::global_access(const Accessor& a) {
+  if (last_region_ >= regions_.size() || a.address < regions_[last_region_].begin ||
+      a.address >= regions_[last_region_].end) {
+    const auto after = std::upper_bound(regions_.begin(), regions_.end(), a.address,
+                                        [](uintptr_t address, const Region& region) { return address < region.begin; });
+    if (after == regions_.begin()) stray(a);
+    last_region_ = size_t(after - regions_.begin()) - 1;
+  }
+  Region& region = regions_[last_region_];
+  if (a.address >= region.end || a.address + a.size > region.end) stray(a);
+  region.shadow->visit(a.address, a.size, [&](Cell& cell, uint8_t mask) {
+    conflicts(cell, mask, a, true);
+    remember(cell, mask, a, true);
+  });
+}
+
+bool Checker::ordered(const Touch& earlier, const Accessor& a, bool global) const {
+  if (earlier.atomic && a.kind == Access::kAtomic) return true;
+  if (global && earlier.block != block_) return false;  // nothing within a launch orders two blocks
+  return executor_.clocks().sees(executor_.current().id, earlier.actor, earlier.epoch);
+}
+
+void Checker::conflicts(Cell& cell, uint8_t mask, const Accessor& a, bool global) {
+  if ((cell.write.mask & mask) && !ordered(cell.write, a, global)) race(cell.write, true, a, global);
+  if (a.kind == Access::kRead) return;
+  for (const Touch& read : cell.read)
+    if ((read.mask & mask) && !ordered(read, a, global)) race(read, false, a, global);
+}
+
+void Checker::remember(Cell& cell, uint8_t mask, const Accessor& a, bool global) {
+  const Touch touch{a.epoch, uint32_t(a.pc - image_), block_, uint16_t(a.actor), mask, a.kind == Access::kAtomic};
+  if (a.kind != Access::kRead) {
+    cell.write = touch;
+    cell.initialised |= mask;
+    cell.read[0].mask = cell.read[1].mask = 0;  // ordered before this write, which stands for them from now on
+    return;
+  }
+  for (Touch& read : cell.read)
+    if (read.mask == 0 || (read.actor == touch.actor && read.block == touch.block) || ordered(read, a, global)) {
+      const uint8_t both = read.actor == touch.actor && read.block == touch.block ? uint8_t(read.mask | mask) : mask;
+      read = touch;
+      read.mask = both;
+      return;
+    }
+  cell.read[0] = cell.read[1];
+  cell.read[1] = touch;
+}
+
+void Checker::race(const Touch& earlier, bool earlier_wrote, const Accessor& a, bool global) {
+  const bool between_blocks = global && earlier.block != block_;
+  const char* where = global ? "global" : "shared";
+  const std::string headline = std::string(between_blocks ? "race between blocks" : "race") + " in " + where +
+                               " memory: nothing orders two accesses to the same " + bytes_of(a.size);
+  executor_.fail(between_blocks ? "race between blocks" : "race", headline,
+                 {{std::string(verb(a.kind)) + " by " + executor_.actor_name(a.actor, block_), a.pc},
+                  {std::string("after a ") + (earlier.atomic ? "atomic update" : earlier_wrote ? "write" : "read") +
+                       " by " + executor_.actor_name(earlier.actor, earlier.block),
+                   image_ + earlier.pc}});
+}
+
+void Checker::stray(const Accessor& a) {
+  const Region* nearest = nullptr;
+  size_t distance = 0;
+  for (const Region& region : regions_) {
+    const size_t here = a.address < region.begin ? region.begin - a.address : a.address + a.size - region.end;
+    if (!nearest || here < distance) nearest = &region, distance = here;
+  }
+  std::string headline = std::string(verb(a.kind)) + " of " + bytes_of(a.size) + " out of bounds by " + executor_.who();
+  if (a.address < 4096)
+    headline += ": a null pointer, or an array that was not given";
+  else if (nearest)
+    headline += ": " + bytes_of(distance) + (a.address < nearest->begin ? " before the " : " past the end of the ") +
+                std::to_string(nearest->end - nearest->begin) + "-byte array " + nearest->name;
+  executor_.fail("out of bounds", headline, {{"here", a.pc}});
+}
+
+}  // namespace fastconv::simt

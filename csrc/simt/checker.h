@@ -1,0 +1,75 @@
+// Checks every access of a kernel to shared and global memory: is it inside a variable, aligned, initialised, and
+// ordered after all conflicting ones?
+//
+// The kernel is compiled with -fsanitize=thread, so that the compiler calls a hook at each load and store; the hooks are
+// ours (hooks.cc) and end here. Nothing is random: a race is found whatever order the threads happened to run in, as
+// long as both accesses were executed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "simt/shadow.h"
+
+namespace fastconv::simt {
+
+class Executor;
+
+// Memory that a launch may touch: an argument array.
+struct Allocation {
+  uintptr_t begin;
+  size_t bytes;
+  std::string name;
+};
+
+class Checker {
+ public:
+  explicit Checker(Executor& executor) : executor_(executor) {}
+
+  void begin_launch(uintptr_t shared, size_t shared_bytes, std::vector<Allocation> memory, uintptr_t image);
+  void begin_block(uint32_t block, uintptr_t dynamic, size_t dynamic_bytes);
+  void allow_shared(uintptr_t begin, size_t bytes);  // a variable now lives there
+
+  // One access by an actor (a thread of the running block, or its copier in `epoch`). Ends the launch if it is wrong.
+  void access(uintptr_t address, size_t size, Access kind, int actor, uint32_t epoch, bool aligned, uintptr_t pc);
+
+  bool in_shared(uintptr_t address) const { return address - shared_begin_ < shared_bytes_; }
+  uintptr_t image() const { return image_; }
+
+ private:
+  struct Region {
+    uintptr_t begin, end;
+    std::string name;
+    std::unique_ptr<Shadow<4>> shadow;
+  };
+  struct Accessor {
+    uintptr_t address;
+    size_t size;
+    Access kind;
+    int actor;
+    uint32_t epoch;
+    uintptr_t pc;
+  };
+
+  void shared_access(const Accessor& a);
+  void global_access(const Accessor& a);
+  void conflicts(Cell& cell, uint8_t mask, const Accessor& a, bool global);
+  void remember(Cell& cell, uint8_t mask, const Accessor& a, bool global);
+  bool ordered(const Touch& earlier, const Accessor& a, bool global) const;
+  [[noreturn]] void race(const Touch& earlier, bool earlier_wrote, const Accessor& a, bool global);
+  [[noreturn]] void stray(const Accessor& a);
+
+  Executor& executor_;
+  uintptr_t shared_begin_ = 0, image_ = 0;
+  size_t shared_bytes_ = 0;
+  uintptr_t dynamic_begin_ = 0, dynamic_end_ = 0;
+  uint32_t block_ = 0, generation_ = 0;
+  std::unique_ptr<Shadow<2>> shared_shadow_;
+  std::vector<Region> regions_;
+  size_t last_region_ = 0;
+};
+
+}  // namespace fastconv::simt

@@ -1,0 +1,319 @@
+#include "simt/executor.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <numeric>
+#include <utility>
+
+namespace fastconv::simt {
+
+Self* self = nullptr;
+
+namespace {
+
+Dim3 coordinates(uint64_t index, const Dim3& extent) {
+  return {unsigned(index % extent.x), unsigned(index / extent.x % extent.y),
+          unsigned(index / extent.x / extent.y)};
+}
+
+std::string text(const Dim3& d) {
+  return "(" + std::to_string(d.x) + "," + std::to_string(d.y) + "," + std::to_string(d.z) + ")";
+}
+
+// A NaN in each of float32, float16 and bfloat16: what a read of memory that nobody wrote gives in an unchecked run.
+constexpr unsigned char kPoison = 0xFF;
+
+constexpr size_t kRedZone = 64;
+
+}  // namespace
+
+Executor& Executor::get() {
+  static Executor executor;
+  return executor;
+}
+
+Executor::Executor() : checker_(*this) {
+  // Aligned to its size: swizzles are functions of address bits.
+  void* memory = mmap(nullptr, 2 * kSharedArena, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  shared_ = reinterpret_cast<char*>((uintptr_t(memory) + kSharedArena - 1) & ~uintptr_t(kSharedArena - 1));
+}
+
+std::string Executor::who(int thread) const {
+  return "thread " + text(threads_[thread].thread_idx) + " of block " + text(threads_[thread].block_idx);
+}
+
+std::string Executor::actor_name(int actor, uint64_t block) const {
+  const bool copier = actor >= thread_count_;
+  const Dim3 thread = coordinates(uint64_t(copier ? actor - thread_count_ : actor), block_);
+  return std::string(copier ? "cp.async of " : "") + "thread " + text(thread) + " of block " +
+         text(coordinates(block, grid_));
+}
+
+void Executor::fail(std::string kind, std::string headline, std::vector<Note> notes) {
+  report_ = std::make_unique<Report>(Report{std::move(kind), std::move(headline), std::move(notes)});
+  Fiber dropped;
+  switch_fiber(dropped, main_);
+  __builtin_unreachable();
+}
+
+// ------------------------------------------------------------------------------------------------ launching
+
+std::unique_ptr<Report> Executor::launch(const KernelEntry& kernel, const Image& image, Dim3 grid, Dim3 block,
+                                         size_t shared_bytes, void* const* arguments, std::vector<Allocation> memory,
+                                         const Options& options) {
+  const uint64_t threads = volume(block), blocks = volume(grid);
+  const auto refuse = [](std::string why) {
+    return std::make_unique<Report>(Report{"launch", "the launch is impossible: " + std::move(why), {}});
+  };
+  if (threads < 1 || threads > kMaxThreads || block.z > 64)
+    return refuse("block " + text(block) + " has " + std::to_string(threads) + " threads; expected 1 to 1024, z <= 64");
+  if (blocks < 1 || grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffff)
+    return refuse("grid " + text(grid) + "; expected at least one block, y and z at most 65535");
+  if (shared_bytes > kSharedLimit)
+    return refuse(std::to_string(shared_bytes) + " bytes of dynamic shared memory; expected at most " +
+                  std::to_string(kSharedLimit));
+
+  options_ = options;
+  random_ = Random(options.seed);
+  kernel_ = &kernel;
+  grid_ = grid;
+  block_ = block;
+  thread_count_ = int(threads);
+  dynamic_bytes_ = shared_bytes;
+  report_.reset();
+
+  // Parameters are the executor's own memory: a kernel that keeps a pointer to one reads what it read on the device.
+  size_t at = 0;
+  for (int i = 0; i < kernel.parameter_count; ++i) {
+    at = (at + 15) & ~size_t(15);
+    if (at + kernel.parameter_bytes[i] > kParameterLimit) return refuse("more than 4096 bytes of parameters");
+    std::memcpy(parameters_ + at, arguments[i], kernel.parameter_bytes[i]);
+    arguments_[i] = parameters_ + at;
+    at += kernel.parameter_bytes[i];
+  }
+  checker_.begin_launch(uintptr_t(shared_), kSharedArena, std::move(memory), image.base);
+  images_ = image.segments;
+
+  uint64_t step = 1, start = 0;  // a permutation of the blocks: start + i step mod blocks
+  if (options.order == Order::kReverse) step = blocks - 1, start = blocks - 1;
+  if (options.order == Order::kRandom || options.order == Order::kSkew) {
+    start = random_.below(uint32_t(std::min<uint64_t>(blocks, 0xffffffffu)));
+    do step = 1 + random_.below(uint32_t(std::min<uint64_t>(blocks, 0xffffffffu)));
+    while (std::gcd(step, blocks) != 1);
+  }
+  for (uint64_t i = 0; i < blocks && !report_; ++i)
+    run_block(uint64_t((start + (unsigned __int128)(i)*step) % blocks), kernel);
+  current_ = nullptr;
+  self = nullptr;
+  return std::move(report_);
+}
+
+void Executor::run_block(uint64_t index, const KernelEntry& kernel) {
+  // Dynamic shared memory starts at a multiple of 1024, as swizzled tiles want; static variables follow behind it.
+  std::memset(shared_, kPoison, dynamic_bytes_);
+  variables_.clear();
+  static_top_ = dynamic_bytes_ + kRedZone;
+  checker_.begin_block(uint32_t(index), uintptr_t(shared_), dynamic_bytes_);
+  clocks_.reset(thread_count_);
+  ready_.reset(options_.order, thread_count_, random_);
+  for (Barrier& barrier : barriers_) barrier = Barrier{};
+  for (auto& meeting : meetings_) meeting.clear();
+  live_ = thread_count_;
+  for (int t = 0; t < thread_count_; ++t) {
+    Thread& thread = threads_[t];
+    static_cast<Self&>(thread) = Self{coordinates(uint64_t(t), block_), coordinates(index, grid_), block_, grid_};
+    thread.id = t;
+    thread.finished = false;
+    thread.copy_group = 1;
+    thread.copies.clear();
+    prepare(thread.fiber, stacks_.stack(t), kStackBytes, &Executor::thread_main);
+    ready_.add(t);
+  }
+  kernel_ = &kernel;
+  current_ = &threads_[ready_.take()];
+  self = current_;
+  switch_fiber(main_, current_->fiber);
+  if (!report_ && live_ > 0) report_deadlock();
+}
+
+void Executor::thread_main() {
+  Executor& executor = get();
+  executor.kernel_->run(executor.arguments_);
+  executor.end_thread();
+}
+
+// ------------------------------------------------------------------------------------------------ scheduling
+
+// Goes to the next thread that can run, or back to the block's loop where none can.
+void Executor::run_next() {
+  Fiber& from = current_->fiber;
+  if (ready_.empty()) {
+    switch_fiber(from, main_);
+    return;
+  }
+  Thread& next = threads_[ready_.take()];
+  if (&next == current_) return;
+  current_ = &next;
+  self = current_;
+  switch_fiber(from, next.fiber);
+}
+
+void Executor::suspend(const char* waits_for, uintptr_t pc) {
+  current_->waits_for = waits_for;
+  current_->waits_at = pc;
+  run_next();
+}
+
+void Executor::yield() {
+  ready_.stand_back(current_->id);
+  ready_.add(current_->id);
+  run_next();
+}
+
+void Executor::end_thread() {
+  Thread& thread = *current_;
+  thread.finished = true;
+  --live_;
+  if (const Barrier& barrier = barriers_[0]; barrier.waiting)
+    fail("early exit", who() + " ended, but others of its block wait for it at a barrier",
+         {{"they wait in __syncthreads()", barrier.at}});
+  for (const Rendezvous& meeting : meetings_[thread.id / 32])
+    if (meeting.mask >> (thread.id % 32) & 1)
+      fail("divergence", who() + " ended, but lanes of its warp wait for it", {{meeting.instruction, meeting.at}});
+  run_next();
+  __builtin_unreachable();
+}
+
+void Executor::report_deadlock() {
+  Report report{"deadlock", "no thread of block " + text(threads_[0].block_idx) + " can go on", {}};
+  std::vector<std::pair<uintptr_t, int>> places;  // (where, how many wait there)
+  for (int t = 0; t < thread_count_; ++t) {
+    if (threads_[t].finished) continue;
+    auto found = std::find_if(places.begin(), places.end(), [&](auto& p) { return p.first == threads_[t].waits_at; });
+    if (found == places.end()) {
+      places.push_back({threads_[t].waits_at, 1});
+      report.notes.push_back({who(t) + " waits for " + threads_[t].waits_for, threads_[t].waits_at});
+    } else {
+      ++found->second;
+    }
+  }
+  for (size_t i = 0; i < places.size(); ++i)
+    if (places[i].second > 1) report.notes[i].text += ", with " + std::to_string(places[i].second - 1) + " more";
+  if (live_ < thread_count_) report.notes.push_back({std::to_string(thread_count_ - live_) + " threads have ended", 0});
+  report_ = std::make_unique<Report>(std::move(report));
+}
+
+// ------------------------------------------------------------------------------------------------ meeting
+
+int64_t Executor::barrier(int id, int expected, bool wait, int64_t value, int64_t (*combine)(int64_t, int64_t),
+                          const char* file, int line, uintptr_t pc) {
+  if (id < 0 || id >= kNamedBarriers || expected < 1 || expected > thread_count_ || (id != 0 && expected % 32 != 0))
+    fail("barrier", "barrier " + std::to_string(id) + " for " + std::to_string(expected) + " threads in a block of " +
+                        std::to_string(thread_count_) + ": ids are 0 to 15, counts multiples of 32 within the block",
+         {{"here", pc}});
+  Barrier& barrier = barriers_[id];
+  const bool whole = expected == thread_count_;
+  if (whole && live_ < thread_count_)
+    fail("early exit",
+         who() + " waits for all threads of its block, but " + std::to_string(thread_count_ - live_) + " have ended",
+         {{"it waits here", pc}});
+  if (!barrier.waiting) {
+    barrier.waiting = true;
+    barrier.expected = expected;
+    barrier.file = file;
+    barrier.line = line;
+    barrier.at = pc;
+    barrier.value = value;
+  } else {
+    if (barrier.expected != expected)
+      fail("barrier", "threads come to barrier " + std::to_string(id) + " with different counts: " +
+                          std::to_string(barrier.expected) + " and " + std::to_string(expected),
+           {{"here", pc}, {"the others", barrier.at}});
+    if (id == 0 && (barrier.line != line || std::strcmp(barrier.file, file) != 0))
+      fail("divergence", "threads of one block wait at different barriers: " + who() + " at this one",
+           {{"here", pc}, {"others", barrier.at}});
+    if (combine) barrier.value = combine(barrier.value, value);
+  }
+  if (options_.check) {
+    if (!barrier.partial && (!whole || !wait)) {  // those who came before have not published yet
+      barrier.partial = true;
+      for (const int waiter : barrier.waiters) clocks_.publish(waiter, barrier.knowledge);
+    }
+    if (barrier.partial) clocks_.publish(current_->id, barrier.knowledge);
+  }
+  ++barrier.arrived;
+  if (wait) barrier.waiters.push_back(current_->id);
+  if (barrier.arrived < expected) {
+    if (wait) suspend(id == 0 ? "a barrier of the block" : "a named barrier", pc);
+    return current_->barrier_value;
+  }
+  if (options_.check && !barrier.partial) clocks_.meet_all();
+  for (const int waiter : barrier.waiters) {
+    if (options_.check && barrier.partial) clocks_.learn(waiter, barrier.knowledge);
+    threads_[waiter].barrier_value = barrier.value;
+    ready_.add(waiter);
+  }
+  barrier = Barrier{};
+  if (wait) run_next();  // whose turn it is now is the order's to say
+  return current_->barrier_value;
+}
+
+void Executor::rendezvous(const char* instruction, uint32_t mask, void* operand, Combine combine, uintptr_t pc) {
+  const int warp = current_->id / 32, lane = current_->id % 32;
+  const uint32_t me = 1u << lane;
+  const int first = warp * 32;
+  const uint32_t exists = thread_count_ - first >= 32 ? ~0u : (1u << (thread_count_ - first)) - 1;
+  if (!(mask & me))
+    fail("divergence", who() + " takes part in " + instruction + " with a mask that leaves it out", {{"here", pc}});
+  for (uint32_t others = mask & exists; others; others &= others - 1)
+    if (const int other = first + __builtin_ctz(others); threads_[other].finished)
+      fail("divergence", who() + " waits in " + instruction + " for " + who(other) + ", which has ended",
+           {{"here", pc}});
+  mask &= exists;
+  std::vector<Rendezvous>& meetings = meetings_[warp];
+  Rendezvous* mine = nullptr;
+  for (Rendezvous& meeting : meetings) {
+    if (!(meeting.mask & mask)) continue;
+    if (meeting.mask != mask || std::strcmp(meeting.instruction, instruction) != 0)
+      fail("divergence", "lanes of one warp meet in different instructions or with different masks: " + who() +
+                             " in " + instruction + ", others in " + meeting.instruction,
+           {{"here", pc}, {"others", meeting.at}});
+    mine = &meeting;
+  }
+  if (!mine) {
+    meetings.push_back(Rendezvous{mask, 0, instruction, pc, {}});
+    mine = &meetings.back();
+  }
+  mine->operands[lane] = operand;
+  mine->arrived |= me;
+  if (mine->arrived != mask) {
+    suspend(instruction, pc);
+    return;
+  }
+  combine(mine->operands, mask);
+  for (uint32_t others = mask & ~me; others; others &= others - 1) ready_.add(first + __builtin_ctz(others));
+  meetings.erase(meetings.begin() + (mine - meetings.data()));
+}
+
+// ------------------------------------------------------------------------------------------------ shared memory
+
+void* Executor::shared_variable(const SharedVariable& variable) {
+  for (const auto& [declared, memory] : variables_)
+    if (declared == &variable) return memory;
+  const size_t at = (static_top_ + variable.alignment - 1) & ~(variable.alignment - 1);
+  const size_t end = at + variable.bytes;
+  if (end > kSharedArena || dynamic_bytes_ + variable.bytes > kSharedLimit)
+    fail("launch", std::string("shared variable ") + variable.name + " does not fit: " +
+                       std::to_string(variable.bytes) + " bytes", {});
+  std::memset(shared_ + at, kPoison, variable.bytes);
+  static_top_ = end + kRedZone;
+  variables_.emplace_back(&variable, shared_ + at);
+  checker_.allow_shared(uintptr_t(shared_) + at, variable.bytes);
+  return shared_ + at;
+}
+
+}  // namespace fastconv::simt

@@ -1,0 +1,167 @@
+// Runs a CUDA kernel on the CPU: one fiber a thread, one block after the other, on the OS thread that calls launch().
+//
+// A thread runs until it has to wait (a barrier, a warp-wide instruction, a copy it waits for) or ends; then another one
+// that can run does, in the order that the options name. Whatever is wrong ends the launch with a Report; the fibers
+// that had not finished are dropped where they stand.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "simt/abi.h"
+#include "simt/checker.h"
+#include "simt/clocks.h"
+#include "simt/fiber.h"
+#include "simt/order.h"
+#include "simt/report.h"
+
+namespace fastconv::simt {
+
+// Where a kernel's library lies in memory: addresses are reported relative to `base`.
+struct Image {
+  uintptr_t base = 0;
+  std::vector<std::pair<uintptr_t, uintptr_t>> segments;
+};
+
+// When a cp.async moves its bytes: at once (which exposes a stage overwritten too early), when it is waited for (which
+// exposes a missing wait), or either by chance.
+enum class Copies : int { kEager = 0, kLazy = 1, kRandom = 2 };
+
+// How tensor cores add. kFloat32 sums in float32 with one rounding an addition; the others align and truncate as the
+// hardware does (matrix.h).
+enum class Numerics : int { kFloat32 = 0, kAmpere = 1, kHopper = 2 };
+
+struct Options {
+  Order order = Order::kForward;
+  Copies copies = Copies::kEager;
+  Numerics numerics = Numerics::kAmpere;
+  uint64_t seed = 0;
+  bool check = true;
+};
+
+inline constexpr size_t kSharedArena = size_t(1) << 20;   // shared memory and its red zones
+inline constexpr size_t kSharedLimit = 232448;            // bytes a block can have on sm_90
+inline constexpr size_t kParameterLimit = size_t(4) << 10;
+inline constexpr int kNamedBarriers = 16;
+
+// A copy from global to shared memory that was issued and may not have happened yet.
+struct PendingCopy {
+  uint32_t group;
+  void* to;
+  const void* from;
+  int bytes, from_bytes;
+};
+
+struct Thread : Self {
+  Fiber fiber;
+  int id = 0;
+  bool finished = false;
+  const char* waits_for = nullptr;
+  uintptr_t waits_at = 0;
+  int64_t barrier_value = 0;
+  uint32_t copy_group = 1;  // the group that the next commit closes
+  std::vector<PendingCopy> copies;
+};
+
+// A warp-wide instruction that some lanes have reached.
+struct Rendezvous {
+  uint32_t mask = 0;  // lanes that take part; 0: free
+  uint32_t arrived = 0;
+  const char* instruction = nullptr;
+  uintptr_t at = 0;
+  void* operands[32] = {};
+};
+using Combine = void (*)(void* const* operands, uint32_t mask);
+
+struct Barrier {
+  int expected = 0, arrived = 0;
+  const char* file = nullptr;
+  int line = 0;
+  uintptr_t at = 0;
+  int64_t value = 0;  // of __syncthreads_count and its like, so far
+  bool waiting = false;
+  bool partial = false;  // a named barrier: only who takes part learns
+  Knowledge knowledge;
+  std::vector<int> waiters;
+};
+
+class Executor {
+ public:
+  static Executor& get();
+
+  // Runs the whole grid. Returns the report of what went wrong, or null. `memory` is what the kernel may touch.
+  std::unique_ptr<Report> launch(const KernelEntry& kernel, const Image& image, Dim3 grid, Dim3 block,
+                                 size_t shared_bytes, void* const* arguments, std::vector<Allocation> memory,
+                                 const Options& options);
+
+  const Options& options() const { return options_; }
+  Thread& current() { return *current_; }
+  Checker& checker() { return checker_; }
+  Clocks& clocks() { return clocks_; }
+  Random& random() { return random_; }
+  bool running() const { return current_ != nullptr; }
+  // Memory of the fibers, of this module and of the kernel's library: not the device's, so not checked.
+  bool is_own(uintptr_t address) const {
+    if (stacks_.contains(address)) return true;
+    for (const auto& [begin, end] : images_)
+      if (address >= begin && address < end) return true;
+    return false;
+  }
+  char* shared() const { return shared_; }
+  size_t dynamic_shared() const { return dynamic_bytes_; }
+  void* shared_variable(const SharedVariable& variable);
+
+  // Waits until `expected` threads have come to barrier `id`, or (wait = false) only tells that this one has. All of a
+  // block's threads must come to barrier 0 at one place in the source. Returns the combination of the values given.
+  int64_t barrier(int id, int expected, bool wait, int64_t value, int64_t (*combine)(int64_t, int64_t),
+                  const char* file, int line, uintptr_t pc);
+
+  // Waits until all lanes of `mask` have come to the same instruction; the last one computes for all.
+  void rendezvous(const char* instruction, uint32_t mask, void* operand, Combine combine, uintptr_t pc);
+
+  void yield();  // lets other threads run: what a loop that polls memory must call
+
+  // Ends the launch. The text may name threads; notes say where.
+  [[noreturn]] void fail(std::string kind, std::string headline, std::vector<Note> notes);
+  std::string who() const { return who(current_->id); }
+  std::string who(int thread) const;  // "thread (3,0,0) of block (1,0,0)"
+  std::string actor_name(int actor, uint64_t block) const;
+
+ private:
+  Executor();
+  static void thread_main();
+  void run_block(uint64_t index, const KernelEntry& kernel);
+  void suspend(const char* waits_for, uintptr_t pc);
+  void run_next();
+  [[noreturn]] void end_thread();
+  void check_finished();
+  void report_deadlock();
+
+  Stacks stacks_;
+  char* shared_;
+  Checker checker_;
+  Clocks clocks_;
+  Options options_;
+  Random random_{0};
+  ReadyThreads ready_;
+  Fiber main_;
+  Thread threads_[kMaxThreads];
+  Thread* current_ = nullptr;
+  const KernelEntry* kernel_ = nullptr;
+  Dim3 grid_, block_;
+  int thread_count_ = 0, live_ = 0;
+  size_t dynamic_bytes_ = 0;
+  size_t static_top_ = 0;  // where the next static variable may lie
+  std::vector<std::pair<const SharedVariable*, void*>> variables_;
+  std::vector<std::pair<uintptr_t, uintptr_t>> images_;
+  Barrier barriers_[kNamedBarriers];
+  std::vector<Rendezvous> meetings_[kMaxThreads / 32];
+  alignas(64) char parameters_[kParameterLimit];
+  void* arguments_[kParameterLimit / 4];
+  std::unique_ptr<Report> report_;
+};
+
+}  // namespace fastconv::simt

@@ -1,0 +1,25 @@
+"""What the devices cuda and simt share: the CUDA kernels, how each is instantiated, chosen and launched.
+
+One module a family. Each has `register_on(device)`, which fills the registry, and `instances()`, every kernel that
+its operations may ask for.
+"""
+
+from __future__ import annotations
+
+from .device import Device
+from .source import KernelSource
+
+__all__ = ["Device", "KernelSource", "catalog", "register_on"]
+
+_FAMILIES: tuple[str, ...] = ()
+
+
+def catalog() -> list[KernelSource]:
+    """Every kernel that the operations may ask for."""
+    return [kernel for family in _families() for kernel in family.instances()]
+
+
+def register_on(device: Device) -> None:
+    """Adds all families' kernels to the registry, for one device."""
+    for family in _families():
+        family.register_on(device)

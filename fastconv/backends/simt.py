@@ -1,0 +1,278 @@
+"""The device ``simt``: CUDA kernels executed, and checked, on the CPU.
+
+A kernel is compiled by the host's C++ compiler (CXX, else g++ or clang++) on first use, kept in the disk cache,
+and run one fiber a CUDA thread. Whatever is wrong with it (a race, an access out of bounds, a barrier that not all
+threads reach, ...) raises `KernelError` with the places in the source. See docs/simt.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from ..errors import DeviceError, KernelError
+from .disk_cache import DiskCache, key_of
+from .gpu.source import KernelSource
+from .source_tree import source_root
+
+ORDERS = ("forward", "reverse", "random", "skew")
+COPIES = ("eager", "lazy", "random")
+NUMERICS = ("float32", "ampere", "hopper")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the executor runs kernels.
+
+    order: which of the threads that can run does: forward, reverse, random, or skew (one warp far ahead).
+    copies: when cp.async moves its bytes: eager (at once), lazy (when waited for), random.
+    numerics: how mma.sync adds: float32 (a rounding each addition), or as the tensor cores of ampere or hopper do
+        (aligned, cut off, rounded toward zero).
+    seed: of the random ones.
+    check: whether accesses are checked; without, kernels run two to ten times faster.
+    """
+
+    order: str = "forward"
+    copies: str = "eager"
+    numerics: str = "ampere"
+    seed: int = 0
+    check: bool = True
+
+    def __post_init__(self) -> None:
+        for name, names in (("order", ORDERS), ("copies", COPIES), ("numerics", NUMERICS)):
+            if getattr(self, name) not in names:
+                raise DeviceError(f"{name}: expected one of {', '.join(names)}, got {getattr(self, name)!r}")
+
+
+name = "simt"
+_options = Options()
+
+
+@contextlib.contextmanager
+def options(**changes: Any) -> Iterator[Options]:
+    """Runs the kernels within a block with some `Options` changed.
+
+    >>> from fastconv.backends import simt
+    >>> with simt.options(order="skew", copies="lazy", seed=7) as now:
+    ...     now.order
+    'skew'
+    """
+    global _options
+    before = _options
+    _options = replace(before, **changes)
+    try:
+        yield _options
+    finally:
+        _options = before
+
+
+def available() -> str | None:
+    """Why the executor cannot be used here, or None if it can."""
+    try:
+        _executor()
+        _compiler()
+    except DeviceError as error:
+        return str(error)
+    return None
+
+
+def launch(
+    kernel: KernelSource,
+    grid: tuple[int, int, int],
+    block: tuple[int, int, int],
+    args: Sequence[object],
+    shared_bytes: int = 0,
+) -> None:
+    """Runs a kernel to its end. Raises KernelError for what is wrong with it.
+
+    args: NumPy arrays (their memory is what the kernel may touch), None for a null pointer, NumPy scalars, or the
+    bytes of a struct.
+    """
+    library = _load(kernel)
+    memory = []
+    packed = []
+    for position, value in enumerate(args):
+        if isinstance(value, np.ndarray):
+            # Only dense arrays reach a kernel, so this is exactly what it may touch.
+            memory.append((value.ctypes.data, value.nbytes, f"argument {position}"))
+            packed.append(np.uint64(value.ctypes.data).tobytes())
+        else:
+            packed.append(pack_argument(value, position))
+    now = _options
+    report = _executor().launch(
+        library,
+        grid,
+        block,
+        shared_bytes,
+        packed,
+        memory,
+        ORDERS.index(now.order),
+        COPIES.index(now.copies),
+        NUMERICS.index(now.numerics),
+        now.seed,
+        now.check,
+    )
+    if report is not None:
+        kind, headline, notes = report
+        raise KernelError(kind, _explain(kernel, library_path(kernel), headline, notes))
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+    """An uninitialised array."""
+    return np.empty(shape, dtype)
+
+
+def processors() -> int:
+    """Of the device that stands for all: an H200's, so that choices are those of a large GPU."""
+    return 132
+
+
+def pack_argument(value: object, position: int) -> bytes:
+    """The bytes of an argument that is not an array."""
+    if value is None:
+        return bytes(8)
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, np.generic):
+        return value.tobytes()
+    raise DeviceError(
+        f"argument {position}: expected an array, None, a NumPy scalar or bytes, got {type(value).__name__}"
+    )
+
+
+@lru_cache(maxsize=1)
+def _executor() -> ModuleType:
+    try:
+        from .. import _simt  # type: ignore[attr-defined, unused-ignore]
+    except ImportError as error:
+        raise DeviceError(f"simt: this build of fastconv has no executor ({error})") from None
+    module: ModuleType = _simt
+    return module
+
+
+@lru_cache(maxsize=1)
+def _compiler() -> tuple[list[str], str]:
+    """The command and what it says of itself."""
+    for command in (os.environ.get("CXX"), "g++", "clang++", "c++"):
+        parts = shlex.split(command or "")
+        if parts and shutil.which(parts[0]):
+            version = subprocess.run([*parts, "--version"], capture_output=True, text=True, check=False).stdout
+            return parts, version
+    raise DeviceError("simt: kernels are compiled when first run, and no C++ compiler was found (g++, clang++ or CXX)")
+
+
+# The compiler reports every access to hooks of ours (csrc/simt/hooks.cc); libtsan and libubsan are not linked.
+# No contraction: both sides, the GPU and this one, fuse a multiply-add where the kernel says fmaf and nowhere else.
+_FLAGS = (
+    "-std=c++17 -O1 -g -fPIC -fvisibility=hidden -fno-strict-aliasing -ffp-contract=off -fno-optimize-sibling-calls "
+    "-fsanitize=thread,bounds,shift,integer-divide-by-zero,signed-integer-overflow -Wall -Wno-unknown-pragmas"
+).split()
+
+
+@lru_cache(maxsize=1)
+def _machine_flags() -> list[str]:
+    return ["-mavx2", "-mfma", "-mf16c"] if "avx2" in _core.supported_isas() else []
+
+
+@lru_cache(maxsize=1)
+def _sources_key() -> str:
+    """Changes whenever any source that a kernel may include does."""
+    root = source_root()
+    files = sorted(
+        path for folder in (root, root / "cuda", root / "simt") for path in _headers(folder, folder == root)
+    )
+    return key_of(*(part for path in files for part in (str(path.relative_to(root)), path.read_bytes())))
+
+
+def _headers(folder: Path, flat: bool) -> list[Path]:
+    pattern = "*" if flat else "**/*"
+    return [path for path in folder.glob(pattern) if path.suffix in (".h", ".cuh")]
+
+
+def translation_unit(kernel: KernelSource) -> str:
+    """The source that is compiled for a kernel."""
+    return f'#include "cuda/platform.cuh"\n#include "cuda/{kernel.file}"\nFC_SIMT_KERNEL({kernel.expression});\n'
+
+
+@lru_cache(maxsize=None)
+def library_path(kernel: KernelSource) -> Path:
+    """The compiled library of a kernel, made if it is not there."""
+    return compile_library(translation_unit(kernel), kernel.expression)
+
+
+def compile_library(source: str, name: str) -> Path:
+    """Compiles a translation unit that ends in FC_SIMT_KERNEL. Raises KernelError with what the compiler says."""
+    command, version = _compiler()
+    executor = Path(str(_executor().__file__))
+    flags = [*_FLAGS, *_machine_flags(), f"-I{source_root()}", f"-ffile-prefix-map={source_root()}{os.sep}="]
+    key = key_of(source, " ".join([*command, *flags]), version, str(executor), _sources_key())
+
+    def make(target: Path) -> None:
+        unit, obj = target.with_suffix(".cc"), target.with_suffix(".o")
+        unit.write_text(f'#line 1 "{name}"\n{source}')
+        _run([*command, *flags, "-c", str(unit), "-o", str(obj)], name)
+        _run([*command, "-shared", str(obj), str(executor), "-o", str(target)], name)
+
+    return DiskCache("simt").get_file(key, ".so", make)
+
+
+def _run(command: list[str], name: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise KernelError("compile", f"{name} does not compile for the executor:\n{done.stderr.strip()}")
+
+
+@lru_cache(maxsize=None)
+def _load(kernel: KernelSource) -> Any:
+    return load_library(library_path(kernel))
+
+
+def load_library(path: Path) -> Any:
+    """A compiled library, loaded."""
+    return _executor().Library(str(path))
+
+
+def _explain(kernel: KernelSource, library: Path, headline: str, notes: Sequence[tuple[str, int]]) -> str:
+    lines = [f"{kernel.expression}: {headline}"]
+    places = _places(library, [offset for _, offset in notes])
+    for (text, _), place in zip(notes, places, strict=True):
+        lines.append(f"  {text}" + (f": {place}" if place else ""))
+    return "\n".join(lines)
+
+
+def _places(library: Path, offsets: Sequence[int]) -> list[str]:
+    """Where instructions of a library come from: "gemm.cuh:61", with the callers that the compiler inlined it into."""
+    tool = shutil.which("addr2line") or shutil.which("llvm-symbolizer")
+    if tool is None:
+        return ["" if offset < 0 else f"instruction {offset:#x} (addr2line is not installed)" for offset in offsets]
+    places = []
+    for offset in offsets:
+        if offset < 0:
+            places.append("")
+            continue
+        command = [tool, "-i", "-e", str(library), hex(offset)]
+        if "symbolizer" in tool:
+            command = [tool, "--inlining", "--output-style=GNU", f"--obj={library}", hex(offset)]
+        frames = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+        places.append(_innermost_of_kernel([frame for frame in frames if ":" in frame]))
+    return places
+
+
+def _innermost_of_kernel(frames: Sequence[str]) -> str:
+    """The innermost line that is a kernel's own, and not a wrapper's around one instruction."""
+    own = [frame for frame in frames if "/simt/" not in frame and "/cuda/ptx/" not in frame and "?" not in frame]
+    chosen = (own or list(frames) or ["an unknown place"])[0]
+    root = f"{source_root()}{os.sep}"
+    return os.path.normpath(chosen).removeprefix(root)
