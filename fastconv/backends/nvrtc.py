@@ -23,12 +23,12 @@ _CSTDINT = """
 typedef signed char int8_t;
 typedef short int16_t;
 typedef int int32_t;
-typedef long int64_t;
+typedef long long int64_t;
 typedef unsigned char uint8_t;
 typedef unsigned short uint16_t;
 typedef unsigned int uint32_t;
-typedef unsigned long uint64_t;
-typedef unsigned long uintptr_t;
+typedef unsigned long long uint64_t;
+typedef unsigned long long uintptr_t;
 namespace std {
 using ::int8_t; using ::int16_t; using ::int32_t; using ::int64_t;
 using ::uint8_t; using ::uint16_t; using ::uint32_t; using ::uint64_t; using ::uintptr_t;
@@ -70,11 +70,12 @@ def compile_cubin(
 ) -> Compiled:
     """Compiles CUDA C++ for an architecture such as "sm_90a"; threads may do so at the same time.
 
-    CUDA's own headers are found behind `include_dirs`. Raises CompileError with the log for source that does not
-    compile, DeviceError where there is no NVRTC.
+    CUDA's own headers are searched after `include_dirs`, where they are installed. Raises CompileError with the log for
+    source that does not compile, DeviceError where there is no NVRTC.
     """
     nvrtc = library()
-    folders = [*(os.fspath(folder) for folder in include_dirs), str(cuda_headers())]
+    headers = cuda_headers()
+    folders = [*(os.fspath(folder) for folder in include_dirs), *([str(headers)] if headers else [])]
     arguments = [f"-arch={arch}", *options, *(f"-I{folder}" for folder in folders)]
     program = c_void_p()
     texts = (c_char_p * len(HEADERS))(*(text.encode() for text in HEADERS.values()))
@@ -125,22 +126,23 @@ def version() -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1)
-def cuda_headers() -> Path:
-    """The folder of cuda_fp16.h. Raises DeviceError that says what to install where there is none."""
+def cuda_headers() -> Path | None:
+    """The folder of cuda_fp16.h and its like, or None: fastconv's own kernels do without."""
     package = "nvidia-cuda-runtime" if version()[0] >= 13 else "nvidia-cuda-runtime-cu12"
     beside = [Path(library()._name).resolve().parent.parent / "include"]
     installed = [toolkit / "include" for toolkit in _toolkits()] + [Path("/usr/include")]
     for folder in [*(path.parent for path in _packaged(package, "cuda_fp16.h")), *beside, *installed]:
         if (folder / "cuda_fp16.h").is_file():
             return folder
-    raise DeviceError(f"CUDA's headers, which the kernels include, were not found: pip install {package}")
+    return None
 
 
 @lru_cache(maxsize=1)
 def headers_version() -> str:
-    """CUDA_VERSION of the headers, as 13000 for 13.0; "" where they do not say."""
-    header = cuda_headers() / "cuda.h"
-    found = re.search(r"#define CUDA_VERSION (\d+)", header.read_text()) if header.is_file() else None
+    """CUDA_VERSION of the headers, as 13000 for 13.0; "" without any."""
+    headers = cuda_headers()
+    header = headers / "cuda.h" if headers else None
+    found = re.search(r"#define CUDA_VERSION (\d+)", header.read_text()) if header and header.is_file() else None
     return found[1] if found else ""
 
 

@@ -1,0 +1,148 @@
+"""The device cuda: kernels compiled for the GPU that is there, launched on CuPy's current device and stream.
+
+CuPy gives arrays, memory, streams and graphs. It is imported when CUDA is first used, never before.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from ..errors import DeviceError, DTypeError
+from . import cubins, nvrtc
+from .cubins import arch_for
+from .gpu.source import KernelSource
+
+__all__ = ["arch_for", "available", "describe", "empty", "encode", "launch", "load", "name", "processors"]
+
+Extent = tuple[int, int, int]
+
+name = "cuda"
+
+
+@lru_cache(maxsize=1)
+def available() -> str | None:
+    """Why CUDA cannot be used here, or None where it can. Never raises."""
+    if reason := _core.cuda_unavailable():
+        return reason
+    if importlib.util.find_spec("cupy") is None:
+        return f"CuPy, which holds the arrays, is not installed: {nvrtc.INSTALL}"
+    try:
+        import cupy
+
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # CuPy of another CUDA than the driver's fails in its own ways
+        return f"CuPy does not work: {type(error).__name__}: {error}"
+    if count == 0:
+        return "no CUDA device: CuPy sees none"
+    try:
+        major, minor = nvrtc.version()
+    except DeviceError as error:
+        return str(error)
+    driver = _core.cuda_driver_version()
+    if driver // 1000 < major:
+        return (
+            f"NVRTC is of CUDA {major}.{minor}, the driver takes what is compiled by CUDA {driver // 1000}: "
+            f"pip install 'fastconv[cu{driver // 1000}]' in an environment without the other, or a newer driver"
+        )
+    return None
+
+
+def launch(
+    kernel: KernelSource,
+    grid: Extent,
+    block: Extent,
+    args: Sequence[object],
+    shared_bytes: int = 0,
+    *,
+    cluster: Extent = (1, 1, 1),
+    programmatic: bool = False,
+) -> None:
+    """Starts a kernel on CuPy's current device and stream, and does not wait for it.
+
+    An argument is a CuPy array (passed as its address), None (a null pointer), a NumPy or ctypes scalar, or `bytes` (a
+    struct passed by value). `shared_bytes` is dynamic shared memory, `cluster` the blocks that run together, and
+    `programmatic` lets the kernel start before the one ahead of it ends: it must wait by griddepcontrol.
+
+    Raises DeviceError where CUDA cannot be used or refuses the launch, ValueError where the arguments are not those
+    that the kernel takes.
+    """
+    cupy = _cupy()
+    function = load(kernel, cupy.cuda.runtime.getDevice())
+    stream = cupy.cuda.get_current_stream().ptr
+    values = tuple(_value(argument) for argument in args)
+    _core.launch(function, grid, block, cluster, shared_bytes, stream, programmatic, values)
+
+
+@cache
+def load(kernel: KernelSource, device: int) -> _core.CudaFunction:
+    """The kernel on a device: compiled or found in the cache, loaded once, never unloaded."""
+    capability = _cupy().cuda.Device(device).compute_capability  # "90"
+    cubin = cubins.cubin(kernel, arch_for(int(capability[:-1]), int(capability[-1])))
+    return _core.load_cubin(cubin.image, cubin.entry, device)
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> Any:
+    """An uninitialised CuPy array, from CuPy's memory pool: workspaces respect the allocator that users set."""
+    return _cupy().empty(shape, dtype)
+
+
+def processors() -> int:
+    """Multiprocessors of CuPy's current device."""
+    return _processors(_cupy().cuda.runtime.getDevice())
+
+
+def encode(tensor_map: _core.TensorMap, array: Any) -> bytes:
+    """A tensor map over an array's memory, as an argument of `launch`."""
+    return _core.encode_tensor_map(tensor_map, array.data.ptr, array.device.id)
+
+
+@cache
+def _processors(device: int) -> int:
+    return int(_cupy().cuda.Device(device).attributes["MultiProcessorCount"])
+
+
+def describe() -> str:
+    """The GPUs in one line, or why there are none. Never raises."""
+    reason = available()
+    if reason is not None:
+        return reason
+    cupy = _cupy()
+    driver = _core.cuda_driver_version()
+    devices = []
+    for index in range(cupy.cuda.runtime.getDeviceCount()):
+        properties = cupy.cuda.runtime.getDeviceProperties(index)
+        devices.append(
+            f"{properties['name'].decode()} ({properties['multiProcessorCount']} SMs, "
+            f"{properties['totalGlobalMem'] / 2**30:.0f} GiB, {properties['major']}.{properties['minor']})"
+        )
+    versions = f"driver of CUDA {driver // 1000}.{driver % 1000 // 10}, NVRTC {'.'.join(map(str, nvrtc.version()))}"
+    return f"{', '.join(devices)}; {versions}, CuPy {cupy.__version__}"
+
+
+@lru_cache(maxsize=1)
+def _cupy() -> Any:
+    reason = available()
+    if reason is not None:
+        raise DeviceError(reason)
+    import cupy
+
+    return cupy
+
+
+def _value(argument: object) -> object:
+    """What _core.launch takes: an address as int or None, anything else as the bytes it exposes."""
+    if argument is None or isinstance(argument, (np.generic, bytes, ctypes._SimpleCData, ctypes.Structure)):
+        return argument
+    try:
+        return argument.data.ptr  # type: ignore[attr-defined]
+    except AttributeError:
+        raise DTypeError(
+            f"argument: expected a CuPy array, None, a NumPy or ctypes scalar or bytes, got {type(argument).__name__}"
+        ) from None
