@@ -1,4 +1,4 @@
-"""The command line: info, bench, predict. Commands only; what they do is in the packages below."""
+"""The command line: info, bench, predict, prebuild. Commands only; what they do is in the packages below."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from . import __version__, _core, backends, bench, models
-from .backends import cpu, registry
+from .backends import cpu, cubins, cuda, gpu, registry
 from .bench.peers import NAMES as PEERS
 from .bench.probe import Probe
 from .errors import FastconvError, FileFormatError, ModelError
@@ -32,6 +34,7 @@ def info(arguments: argparse.Namespace) -> None:
         "devices": ", ".join(backends.devices()),
         "cpu": machine["cpu"],
         "isa": f"{machine['isa']} (usable: {', '.join(_core.supported_isas())}; FASTCONV_ISA forces one)",
+        "cuda": cuda.describe(),
         "threads": f"{machine['threads']} of {machine['cpus_available']} available CPUs",
         "float32 peak": f"{peak:.0f} GFLOP/s, measured",
         "read bandwidth": f"{bandwidth:.1f} GB/s over 256 MiB, measured",
@@ -113,6 +116,27 @@ def run_predict(arguments: argparse.Namespace) -> None:
         print(f"{path}: " + ", ".join(f"{p.label} {p.probability:.1%}" for p in predictions))
 
 
+def run_prebuild(arguments: argparse.Namespace) -> None:
+    """Compiles the CUDA kernels ahead of their first use."""
+    archs = list(dict.fromkeys(arguments.arch))
+    wanted = list(product(gpu.catalog(), archs))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress_console = Console(stderr=True)
+    fresh = 0
+    with (
+        Progress(*columns, console=progress_console, transient=True, disable=not sys.stderr.isatty()) as progress,
+        ThreadPoolExecutor(_core.available_cpus()) as pool,
+    ):
+        task = progress.add_task("compiling", total=len(wanted))
+        for made in pool.map(lambda pair: cubins.cubin(*pair), wanted):
+            fresh += made.fresh
+            progress.advance(task)
+    print(
+        f"{len(wanted)} kernels for {', '.join(archs)}: {fresh} compiled, {len(wanted) - fresh} there already, "
+        f"in {cubins.cache().folder}"
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     """The arguments of every command."""
     top = argparse.ArgumentParser(prog="fastconv", description="Convolutions, measured and put to work.")
@@ -151,6 +175,16 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--labels", metavar="FILE", help="class names, one a line")
     command.add_argument("--invert", action="store_true", help="swap black and white (digits drawn dark on light)")
     command.set_defaults(run=run_predict)
+
+    command = commands.add_parser("prebuild", help="compile the CUDA kernels now, for a GPU that need not be here")
+    command.add_argument(
+        "--arch",
+        action="append",
+        required=True,
+        choices=list(cubins.ARCHS.values()),
+        help="architecture to compile for; may be given again",
+    )
+    command.set_defaults(run=run_prebuild)
     return top
 
 

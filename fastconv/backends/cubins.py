@@ -70,22 +70,27 @@ def compile_together(kernels: Sequence[KernelSource], arch: str) -> nvrtc.Compil
     return nvrtc.compile_cubin(translation_unit(files), expressions, arch, [source_root()], OPTIONS)
 
 
+def cache() -> DiskCache:
+    """Where cubins are kept."""
+    return DiskCache("cubins")
+
+
 def cubin(kernel: KernelSource, arch: str) -> Cubin:
     """The compiled kernel, from the cache where it is there.
 
     Raises CompileError for a kernel that does not compile, DeviceError where the compiler is missing.
     """
     key = cubin_key(kernel, arch)
-    cache = DiskCache("cubins")
-    if kept := _unpack(cache.get(key)):
+    disk = cache()
+    if kept := _unpack(disk.get(key)):
         return kept
-    with cache.locked(key):
-        if kept := _unpack(cache.get(key)):  # another process compiled it while we waited
+    with disk.locked(key):
+        if kept := _unpack(disk.get(key)):  # another process compiled it while we waited
             return kept
         compiled = compile_together([kernel], arch)
         made = Cubin(compiled.cubin, compiled.lowered[kernel.expression], compiled.log, fresh=True)
         head = json.dumps({"entry": made.entry, "log": made.log}).encode()
-        cache.put(key, head + b"\n" + made.image)
+        disk.put(key, head + b"\n" + made.image)
     return made
 
 
@@ -104,7 +109,7 @@ def cubin_key(kernel: KernelSource, arch: str) -> str:
 def included(file: Path, root: Path) -> list[Path]:
     """The file and all that it includes by quotes, directly or not, as far as it is below root.
 
-    Raises DeviceError for a file that is not there.
+    What kernels include for the executor alone is left out. Raises DeviceError for a file that is not there.
     """
     if not file.is_file():
         raise DeviceError(f"kernel file: expected one below {root / 'cuda'}, got {str(file)!r}")
@@ -115,7 +120,8 @@ def included(file: Path, root: Path) -> list[Path]:
         for name in _INCLUDE.findall(current.read_text()):
             for candidate in (current.parent / name, root / name):
                 path = candidate.resolve()
-                if path.is_file() and path.is_relative_to(root) and path not in found:
+                inside = path.is_relative_to(root) and not path.is_relative_to(root / "simt")
+                if inside and path.is_file() and path not in found:
                     found[path] = None
                     waiting.append(path)
     return list(found)
