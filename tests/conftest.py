@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from fastconv.backends import cpu
+import fastconv as fc
+from fastconv.backends import cpu, placement
 
 settings.register_profile(
     "fastconv", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -38,3 +39,29 @@ def data():
     if not folder or not Path(folder).is_dir():
         pytest.skip("FASTCONV_DATA does not name a folder with the real data (see CONTRIBUTING.md)")
     return Path(folder)
+
+
+class OnDevice:
+    """A device under test: `put` moves a NumPy array to it, `get` brings a result back."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def put(self, array):
+        if self.name != "cuda" or array is None:
+            return array
+        import cupy
+
+        return cupy.asarray(array)
+
+    def get(self, array):
+        return array.get() if self.name == "cuda" else array
+
+
+@pytest.fixture(params=["cpu", "simt", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request):
+    """Runs the test on each device: the CPU's kernels, the CUDA kernels in the executor, and on a GPU."""
+    if missing := placement.BACKENDS[request.param].available():
+        pytest.skip(missing)
+    with fc.device(request.param):
+        yield OnDevice(request.param)

@@ -14,7 +14,7 @@ import fastconv
 MODULES = ["fastconv"] + [
     module.name
     for module in pkgutil.walk_packages(fastconv.__path__, "fastconv.")
-    if module.name not in ("fastconv.__main__", "fastconv._core")
+    if module.name not in ("fastconv.__main__", "fastconv._core", "fastconv._simt")
 ]
 
 

@@ -1,31 +1,49 @@
-"""What a device can run: the kernel table (registry) and one module per device that fills it."""
+"""What a device can run: the kernel table (registry), one module per device, and the CUDA kernels (gpu)."""
 
 from __future__ import annotations
 
-from ..errors import DeviceError
-from . import cpu, registry
+from contextvars import Token
 
-__all__ = ["cpu", "device", "devices", "registry"]
+from ..errors import DeviceError
+from . import cpu, cuda, gpu, registry, simt
+from .placement import BACKENDS, numpy_device
+
+__all__ = ["cpu", "cuda", "device", "devices", "gpu", "registry", "simt"]
+
+for _device in (cuda, simt):
+    gpu.register_on(_device)
 
 
 def devices() -> list[str]:
-    """The devices that this process can compute on."""
-    return ["cpu"]
+    """The devices that this process can compute on: cpu always, simt with a C++ compiler, cuda with CuPy and a GPU."""
+    return ["cpu", *(module.name for module in (simt, cuda) if module.available() is None)]
 
 
 class device:
-    """``with fastconv.device("cpu"):`` names the device that NumPy arrays are computed on.
+    """``with fastconv.device("simt"):`` names the device that NumPy arrays are computed on.
 
-    Raises DeviceError for a device that is not there.
+    cpu is the default; simt executes the CUDA kernels on the CPU and checks them. CuPy arrays are always computed on
+    the GPU that holds them; device("cuda") only makes sure that there is one. Raises DeviceError, which says what is
+    missing, for a device that cannot be used.
+
+    >>> import numpy as np, fastconv as fc
+    >>> with fc.device("cpu"):
+    ...     float(fc.ops.relu(np.float32([-1, 2])).sum())
+    2.0
     """
 
     def __init__(self, name: str) -> None:
-        if name not in devices():
-            raise DeviceError(f"device: expected one of {', '.join(devices())}, got {name!r}")
+        if name not in BACKENDS:
+            raise DeviceError(f"device: expected one of {', '.join(BACKENDS)}, got {name!r}")
+        if name != "cpu" and (missing := BACKENDS[name].available()):
+            raise DeviceError(missing)
         self.name = name
+        self._tokens: list[Token[str]] = []
 
     def __enter__(self) -> device:
+        numpy = "cpu" if self.name == "cuda" else self.name
+        self._tokens.append(numpy_device.set(numpy))
         return self
 
     def __exit__(self, *exc: object) -> None:
-        return None
+        numpy_device.reset(self._tokens.pop())

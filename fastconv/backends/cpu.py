@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,21 @@ from ..errors import ShapeError
 from ..problem import ITEM_SIZE, ConvProblem, LinearProblem
 from .registry import Kernel, forget_choices, register
 
+if TYPE_CHECKING:
+    from .conv_weight import ConvWeight
+
 Array = NDArray[Any]
+
+name = "cpu"
 
 DTYPE_CODE = {"float32": 0, "float16": 1, "bfloat16": 2, "float64": 3}
 ACTIVATION_CODE = {None: 0, "relu": 1, "relu6": 2, "silu": 3, "sigmoid": 4}
 UNARY_CODE = {"relu": 0, "relu6": 1, "silu": 2, "sigmoid": 3, "leaky_relu": 4, "tanh": 5}
+
+
+def available() -> str | None:
+    """Why the CPU cannot be used: never."""
+    return None
 
 
 def isa() -> str:
@@ -95,44 +106,25 @@ def copy(src: Array, dst: Array) -> None:
     _core.copy(src, dst)
 
 
-class ConvWeight:
-    """A convolution weight in the forms that algorithms ask for, each made on first use and kept.
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An uninitialised C-contiguous array that begins at a cache line (NumPy's own begin 16 bytes after one, so
+    that every 64-byte vector would touch two)."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < 4096:
+        return np.empty(shape, dtype)
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(shape)
 
-    `array` is the logical (K, C/groups, R, S) weight; it must not change while this object is in use.
-    """
 
-    def __init__(self, array: Array) -> None:
-        self.array = array
-        self._krsc: Array | None = None
-        self._panels: dict[tuple[str, int], Array] = {}
+def _panels(weight: ConvWeight, problem: ConvProblem, isa_name: str) -> Array:
+    """A weight packed for the register tile of an ISA (csrc/cpu/gemm/pack.h)."""
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
+    def pack() -> Array:
+        return _core.pack_weight(isa_name, DTYPE_CODE[problem.dtype], core_problem(problem), weight.krsc())
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.array.dtype
-
-    def krsc(self) -> Array:
-        """(K, R, S, C/groups), dense, in the storage dtype."""
-        if self._krsc is None:
-            view = self.array.transpose(0, 2, 3, 1)
-            if view.flags.c_contiguous and view.flags.aligned:
-                self._krsc = view
-            else:
-                filled = np.empty(view.shape, view.dtype)
-                copy(view, filled)
-                self._krsc = filled  # only now: another thread may be looking
-        return self._krsc
-
-    def panels(self, problem: ConvProblem, isa_name: str) -> Array:
-        """Packed for the register tile of an ISA (csrc/cpu/gemm/pack.h)."""
-        key = (isa_name, problem.groups)
-        if key not in self._panels:
-            code = DTYPE_CODE[problem.dtype]
-            self._panels[key] = _core.pack_weight(isa_name, code, core_problem(problem), self.krsc())
-        return self._panels[key]
+    panels: Array = weight.form((isa_name, problem.groups), pack)
+    return panels
 
 
 def _conv_kernel(algo: str) -> Any:
@@ -146,7 +138,7 @@ def _conv_kernel(algo: str) -> Any:
         activation: str | None,
     ) -> None:
         isa_name = isa()
-        form = weight.krsc() if algo == "reference" else weight.panels(problem, isa_name)
+        form = weight.krsc() if algo == "reference" else _panels(weight, problem, isa_name)
         code = DTYPE_CODE[problem.dtype]
         _core.conv(isa_name, algo, code, core_problem(problem), x, form, bias, residual, y, ACTIVATION_CODE[activation])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import sys
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -17,9 +18,23 @@ from .. import _core
 from ..errors import DeviceError, DTypeError
 from . import cubins, nvrtc
 from .cubins import arch_for
+from .gpu import elementwise
 from .gpu.source import KernelSource
 
-__all__ = ["arch_for", "available", "describe", "empty", "encode", "launch", "load", "name", "processors"]
+__all__ = [
+    "arch_for",
+    "available",
+    "copy",
+    "describe",
+    "empty",
+    "encode",
+    "from_dlpack",
+    "launch",
+    "load",
+    "may_share_memory",
+    "name",
+    "processors",
+]
 
 Extent = tuple[int, int, int]
 
@@ -91,6 +106,21 @@ def load(kernel: KernelSource, device: int) -> _core.CudaFunction:
 def empty(shape: tuple[int, ...], dtype: Any) -> Any:
     """An uninitialised CuPy array, from CuPy's memory pool: workspaces respect the allocator that users set."""
     return _cupy().empty(shape, dtype)
+
+
+def copy(src: Any, dst: Any) -> None:
+    """dst[...] = src for equal shapes of up to 4 dimensions and equal dtypes, whatever the strides."""
+    elementwise.copy(sys.modules[__name__], src, dst)
+
+
+def from_dlpack(value: Any) -> Any:
+    """A CuPy array over the memory of a DLPack producer on a GPU (a PyTorch CUDA tensor, say); no copy."""
+    return _cupy().from_dlpack(value)
+
+
+def may_share_memory(a: Any, b: Any) -> bool:
+    """Whether the memory of two CuPy arrays may overlap (bounds only)."""
+    return bool(_cupy().may_share_memory(a, b))
 
 
 def processors() -> int:

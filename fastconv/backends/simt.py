@@ -12,9 +12,10 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +24,9 @@ import numpy as np
 
 from .. import _core
 from ..errors import DeviceError, KernelError
+from . import cpu
 from .disk_cache import DiskCache, key_of
+from .gpu import elementwise
 from .gpu.source import KernelSource
 from .source_tree import source_root
 
@@ -105,8 +108,7 @@ def launch(
     packed = []
     for position, value in enumerate(args):
         if isinstance(value, np.ndarray):
-            # Only dense arrays reach a kernel, so this is exactly what it may touch.
-            memory.append((value.ctypes.data, value.nbytes, f"argument {position}"))
+            memory.append((*_extent(value), f"argument {position}"))
             packed.append(np.uint64(value.ctypes.data).tobytes())
         else:
             packed.append(pack_argument(value, position))
@@ -129,9 +131,23 @@ def launch(
         raise KernelError(kind, _explain(kernel, library_path(kernel), headline, notes))
 
 
+def _extent(array: np.ndarray[Any, Any]) -> tuple[int, int]:
+    """(first byte, number of bytes) of the memory from an array's lowest element to its highest."""
+    if array.size == 0:
+        return array.ctypes.data, 0
+    reach = [(extent - 1) * stride for extent, stride in zip(array.shape, array.strides, strict=True)]
+    low = sum(min(r, 0) for r in reach)
+    return array.ctypes.data + low, sum(max(r, 0) for r in reach) - low + array.itemsize
+
+
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
     """An uninitialised array."""
-    return np.empty(shape, dtype)
+    return cpu.empty(shape, np.dtype(dtype))
+
+
+def copy(src: np.ndarray[Any, Any], dst: np.ndarray[Any, Any]) -> None:
+    """dst[...] = src for equal shapes of up to 4 dimensions and equal dtypes, whatever the strides."""
+    elementwise.copy(sys.modules[__name__], src, dst)
 
 
 def processors() -> int:
@@ -175,10 +191,19 @@ def _compiler() -> tuple[list[str], str]:
 
 # The compiler reports every access to hooks of ours (csrc/simt/hooks.cc); libtsan and libubsan are not linked.
 # No contraction: both sides, the GPU and this one, fuse a multiply-add where the kernel says fmaf and nowhere else.
-_FLAGS = (
-    "-std=c++17 -O1 -g -fPIC -fvisibility=hidden -fno-strict-aliasing -ffp-contract=off -fno-optimize-sibling-calls "
-    "-fsanitize=thread,bounds,shift,integer-divide-by-zero,signed-integer-overflow -Wall -Wno-unknown-pragmas"
-).split()
+_FLAGS = [
+    "-std=c++17",
+    "-O1",
+    "-g",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-strict-aliasing",
+    "-ffp-contract=off",
+    "-fno-optimize-sibling-calls",
+    "-fsanitize=thread,bounds,shift,integer-divide-by-zero,signed-integer-overflow",
+    "-Wall",
+    "-Wno-unknown-pragmas",
+]
 
 
 @lru_cache(maxsize=1)
@@ -190,9 +215,7 @@ def _machine_flags() -> list[str]:
 def _sources_key() -> str:
     """Changes whenever any source that a kernel may include does."""
     root = source_root()
-    files = sorted(
-        path for folder in (root, root / "cuda", root / "simt") for path in _headers(folder, folder == root)
-    )
+    files = sorted(path for folder in (root, root / "cuda", root / "simt") for path in _headers(folder, folder == root))
     return key_of(*(part for path in files for part in (str(path.relative_to(root)), path.read_bytes())))
 
 
@@ -206,7 +229,7 @@ def translation_unit(kernel: KernelSource) -> str:
     return f'#include "cuda/platform.cuh"\n#include "cuda/{kernel.file}"\nFC_SIMT_KERNEL({kernel.expression});\n'
 
 
-@lru_cache(maxsize=None)
+@cache
 def library_path(kernel: KernelSource) -> Path:
     """The compiled library of a kernel, made if it is not there."""
     return compile_library(translation_unit(kernel), kernel.expression)
@@ -234,7 +257,7 @@ def _run(command: list[str], name: str) -> None:
         raise KernelError("compile", f"{name} does not compile for the executor:\n{done.stderr.strip()}")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(kernel: KernelSource) -> Any:
     return load_library(library_path(kernel))
 

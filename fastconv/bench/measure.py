@@ -112,7 +112,7 @@ def contenders(
         problem.padding,
         problem.dilation,
         problem.groups,
-        out=empty_nhwc(problem.y_shape, x.dtype).transpose(0, 3, 1, 2),
+        out=empty_nhwc(x, problem.y_shape).transpose(0, 3, 1, 2),
     )
     return {name: (partial(call, algo=name), name == choice) for name in names}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
-from ..backends.cpu import ConvWeight
+from ..backends.conv_weight import ConvWeight
 from ..errors import ShapeError
 from ..ops._arrays import Array, as_array, pair
 from ..ops.conv import resolve_padding

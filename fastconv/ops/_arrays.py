@@ -14,13 +14,14 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends import cpu
+from ..backends import cuda, registry
+from ..backends.placement import backend_of, device_of, is_cupy
 from ..errors import DeviceError, DTypeError, ShapeError
 from ..problem import ITEM_SIZE
 
 Array = NDArray[Any]
 
-_DLPACK_CPU = 1
+_DLPACK_CPU, _DLPACK_CUDA = 1, 2
 
 # dtype.name is computed anew each time it is asked for.
 _NAMES = {np.dtype(getattr(ml_dtypes, name, None) or name): name for name in ITEM_SIZE}
@@ -31,23 +32,30 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
     return _NAMES[dtype]
 
 
+def find_kernel(op: str, x: Array, problem: registry.Problem, algo: str | None = None) -> registry.Kernel:
+    """The kernel that computes `op` on the device of x."""
+    return registry.choose(op, device_of(x), problem, algo).kernel
+
+
 def as_array(value: Any, name: str) -> Array:
-    """A NumPy array for a NumPy array or a DLPack producer on the CPU, without a copy.
+    """A NumPy array for a NumPy array or a DLPack producer on the CPU, a CuPy array for one on a GPU; no copy.
 
     Raises DTypeError for anything else or a dtype that the engine does not compute in, DeviceError for an array of
     another device.
     """
-    if not isinstance(value, np.ndarray):
+    if not isinstance(value, np.ndarray) and not is_cupy(value):
         if not hasattr(value, "__dlpack__"):
-            raise DTypeError(f"{name}: expected a NumPy array or a DLPack producer, got {type(value).__name__}")
+            raise DTypeError(f"{name}: expected a NumPy or CuPy array or a DLPack producer, got {type(value).__name__}")
         try:
-            on_cpu = value.__dlpack_device__()[0] == _DLPACK_CPU
-            if on_cpu:
+            place = int(value.__dlpack_device__()[0])
+            if place == _DLPACK_CPU:
                 value = np.from_dlpack(value)
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
             raise DTypeError(f"{name}: {type(value).__name__} cannot be read by DLPack: {error}") from None
-        if not on_cpu:
-            raise DeviceError(f"{name}: expected an array in CPU memory, got {type(value).__name__} on another device")
+        if place == _DLPACK_CUDA:
+            value = cuda.from_dlpack(value)
+        elif place != _DLPACK_CPU:
+            raise DeviceError(f"{name}: expected memory of the CPU or of a CUDA GPU, got {type(value).__name__}")
     if value.dtype not in _NAMES:
         if not value.dtype.isnative:
             raise DTypeError(f"{name}: expected native byte order, got {value.dtype.str}")
@@ -56,10 +64,18 @@ def as_array(value: Any, name: str) -> Array:
     return array
 
 
-def require_same_dtype(expected: np.dtype[Any], array: Array, name: str) -> None:
-    """Raises DTypeError where an operand's dtype differs from the input's."""
-    if array.dtype != expected:
-        raise DTypeError(f"{name}: expected the input's dtype {expected.name}, got {array.dtype.name}")
+def require_same_device(x: Array, array: Array, name: str) -> None:
+    """Raises DeviceError where an operand is in other memory than the input."""
+    if is_cupy(array) != is_cupy(x):
+        where = {False: "NumPy array", True: "CuPy array"}
+        raise DeviceError(f"{name}: expected a {where[is_cupy(x)]} as the input is, got a {where[is_cupy(array)]}")
+
+
+def require_alike(x: Array, array: Array, name: str) -> None:
+    """Raises DTypeError or DeviceError where an operand's dtype or memory differs from the input's."""
+    require_same_device(x, array, name)
+    if array.dtype != x.dtype:
+        raise DTypeError(f"{name}: expected the input's dtype {x.dtype.name}, got {array.dtype.name}")
 
 
 def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -67,16 +83,19 @@ def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
-def channel_vector(value: Any, channels: int, dtype: np.dtype[Any], name: str) -> Array | None:
-    """A per-channel operand in the compute dtype, dense; None stays None."""
+def channel_vector(value: Any, channels: int, x: Array, name: str) -> Array | None:
+    """A per-channel operand of the input's memory, in its compute dtype, dense; None stays None."""
     if value is None:
         return None
     array = as_array(value, name)
+    require_same_device(x, array, name)
+    dtype = x.dtype
     if array.dtype not in (dtype, compute_dtype(dtype)):
         raise DTypeError(f"{name}: expected the input's dtype {dtype.name}, got {array.dtype.name}")
     if array.shape != (channels,):
         raise ShapeError(f"{name}: expected shape ({channels},), got {array.shape}")
-    return np.ascontiguousarray(array, compute_dtype(dtype))
+    vector: Array = array.astype(compute_dtype(dtype), order="C", copy=False)
+    return vector
 
 
 def is_channels_last(x: Array) -> bool:
@@ -89,7 +108,7 @@ def is_channels_last(x: Array) -> bool:
 def to_nhwc(x: Array) -> Array:
     """The dense (N, H, W, C) array of a 4-D (N, C, H, W) one: a view where it is channels-last, else a copy."""
     view: Array = x.transpose(0, 2, 3, 1)
-    if view.flags.c_contiguous and view.flags.aligned:
+    if is_dense(view):
         # Strides of axes of extent 1 are arbitrary: make them those of NHWC, so that the format is told by them.
         canonical = view.strides[2:] == (view.shape[3] * view.itemsize, view.itemsize)
         return view if canonical else view.reshape(-1).reshape(view.shape)
@@ -98,31 +117,43 @@ def to_nhwc(x: Array) -> Array:
 
 def dense(x: Array) -> Array:
     """A C-contiguous, aligned array: itself, or a copy (by our own kernel up to 4 dimensions)."""
-    if x.flags.c_contiguous and x.flags.aligned:
+    if is_dense(x):
         return x
-    out = empty(x.shape, x.dtype)
+    out = empty(x, x.shape)
     if x.ndim > 4:
         out[...] = x
     else:
-        cpu.copy(x, out)
+        backend_of(x).copy(x, out)
     return out
 
 
-def empty_nhwc(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """An uninitialised dense (N, H, W, C) array for a logical (N, C, H, W) shape."""
+def is_dense(x: Array) -> bool:
+    """Whether a kernel can take this memory: C-contiguous and aligned (CuPy's always is)."""
+    return bool(x.flags.c_contiguous and getattr(x.flags, "aligned", True))
+
+
+def may_share_memory(a: Array, b: Array) -> bool:
+    """Whether the memory of two arrays may overlap (bounds only)."""
+    if is_cupy(a) != is_cupy(b):
+        return False
+    return bool(cuda.may_share_memory(a, b) if is_cupy(a) else np.may_share_memory(a, b))
+
+
+def address_of(x: Array) -> int:
+    """The address of the first element."""
+    return int(x.data.ptr) if is_cupy(x) else int(x.ctypes.data)  # type: ignore[attr-defined]
+
+
+def empty_nhwc(like: Array, shape: tuple[int, ...]) -> Array:
+    """An uninitialised dense (N, H, W, C) array for a logical (N, C, H, W) shape, in the memory and dtype of `like`."""
     n, c, h, w = shape
-    return empty((n, h, w, c), dtype)
+    return empty(like, (n, h, w, c))
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """An uninitialised C-contiguous array that begins at a cache line (NumPy's own begin 16 bytes after one, so
-    that every 64-byte vector would touch two)."""
-    size = math.prod(shape) * dtype.itemsize
-    if size < 4096:
-        return np.empty(shape, dtype)
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)
+def empty(like: Array, shape: tuple[int, ...], dtype: np.dtype[Any] | None = None) -> Array:
+    """An uninitialised C-contiguous array in the memory of `like`, of its dtype or another."""
+    array: Array = backend_of(like).empty(shape, like.dtype if dtype is None else dtype)
+    return array
 
 
 def from_nhwc(y: Array, channels_last: bool) -> Array:
@@ -131,17 +162,19 @@ def from_nhwc(y: Array, channels_last: bool) -> Array:
     return view if channels_last else dense(view)
 
 
-def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Raises unless `out` is a writable NumPy array of this shape and dtype."""
-    if not isinstance(out, np.ndarray):
-        raise DTypeError(f"out: expected a NumPy array, got {type(out).__name__}")
+def check_out(out: Any, shape: tuple[int, ...], x: Array) -> Array:
+    """Raises unless `out` is a writable array of this shape and of the memory and dtype of x."""
+    if not isinstance(out, np.ndarray) and not is_cupy(out):
+        raise DTypeError(f"out: expected a NumPy or CuPy array, got {type(out).__name__}")
     if out.shape != shape:
         raise ShapeError(f"out: expected shape {shape}, got {out.shape}")
-    if out.dtype != dtype:
-        raise DTypeError(f"out: expected dtype {dtype.name}, got {out.dtype.name}")
-    if not out.flags.writeable:
+    if out.dtype != x.dtype:
+        raise DTypeError(f"out: expected dtype {x.dtype.name}, got {out.dtype.name}")
+    require_same_device(x, out, "out")
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise DTypeError("out: expected a writable array, got a read-only one")
-    return out
+    array: Array = out
+    return array
 
 
 def image_batch(value: Any, name: str) -> tuple[Array, bool]:

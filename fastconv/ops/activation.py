@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import registry
 from ..errors import ShapeError
-from ._arrays import Array, as_array, dense, dtype_name, empty, real, rows_of
+from ._arrays import Array, as_array, dense, dtype_name, empty, find_kernel, real, rows_of
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,10 @@ def _memory_order(x: Array) -> tuple[Array, list[int]]:
 def _apply(function: str, x: Any, slope: float = 0.0) -> Array:
     array = as_array(x, "x")
     view, axes = _memory_order(array)
-    y = empty(view.shape, view.dtype)
+    y = empty(view, view.shape)
     problem = ArrayProblem(array.shape, dtype_name(array.dtype))
-    registry.choose("activation", "cpu", problem).kernel.run(problem, view, y, function, slope)
-    return y.transpose(np.argsort(axes)) if array.ndim else y
+    find_kernel("activation", view, problem).run(problem, view, y, function, slope)
+    return y.transpose([axes.index(axis) for axis in range(array.ndim)]) if array.ndim else y
 
 
 def relu(x: Any) -> Array:
@@ -72,12 +71,14 @@ def _along(op: str, x: Any, dim: int) -> Array:
     array = as_array(x, "x")
     if not isinstance(dim, (int, np.integer)) or array.ndim == 0 or not -array.ndim <= dim < array.ndim:
         raise ShapeError(f"dim: expected an axis of shape {array.shape}, got {dim}")
-    last = np.moveaxis(array, dim, -1)
+    axes = [axis for axis in range(array.ndim) if axis != dim % array.ndim] + [dim % array.ndim]
+    last = array.transpose(axes)
     rows = rows_of(dense(last))
-    y = empty(rows.shape, rows.dtype)
+    y = empty(rows, rows.shape)
     problem = ArrayProblem(rows.shape, dtype_name(rows.dtype))
-    registry.choose(op, "cpu", problem).kernel.run(problem, rows, y)
-    return np.moveaxis(y.reshape(last.shape), -1, dim)
+    find_kernel(op, rows, problem).run(problem, rows, y)
+    result: Array = y.reshape(last.shape).transpose([axes.index(axis) for axis in range(array.ndim)])
+    return result
 
 
 def softmax(x: Any, dim: int = -1) -> Array:

@@ -7,23 +7,27 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import registry
-from ..backends.cpu import ACTIVATION_CODE, ConvWeight
+from ..backends.conv_weight import ConvWeight
+from ..backends.cpu import ACTIVATION_CODE
 from ..errors import AlgorithmError, ShapeError
 from ..problem import ConvProblem
 from ._arrays import (
     Array,
+    address_of,
     as_array,
     channel_vector,
     check_out,
     dense,
     dtype_name,
     empty_nhwc,
+    find_kernel,
     from_nhwc,
     image_batch,
     is_channels_last,
+    is_dense,
+    may_share_memory,
     pair,
-    require_same_dtype,
+    require_alike,
     to_nhwc,
 )
 
@@ -165,7 +169,7 @@ def conv2d(
     """
     images, single = image_batch(x, "x")
     prepared = prepare_weight(weight)
-    require_same_dtype(images.dtype, prepared.array, "weight")
+    require_alike(images, prepared.array, "weight")
     arguments = (images.shape, prepared.shape, stride, padding, dilation, groups, dtype_name(images.dtype))
     # What is equal is not always alike (1 == 1.0 == True): only plain ints are looked up.
     problem = (_conv_problem if _plain(arguments[2:6]) else conv_problem)(*arguments)
@@ -174,29 +178,29 @@ def conv2d(
         raise AlgorithmError(f"activation: expected one of {names}, got {activation!r}")
     if algo is not None and not isinstance(algo, str):
         raise AlgorithmError(f"algo: expected a name or None, got {algo!r}")
-    bias = channel_vector(bias, problem.k, images.dtype, "bias")
+    bias = channel_vector(bias, problem.k, images, "bias")
 
     if residual is not None:
         residual, _ = image_batch(residual, "residual")
-        require_same_dtype(images.dtype, residual, "residual")
+        require_alike(images, residual, "residual")
         if residual.shape != problem.y_shape:
             raise ShapeError(f"residual: expected the result's shape {problem.y_shape}, got {residual.shape}")
     if out is not None:
         shape = problem.y_shape[1:] if single else problem.y_shape
-        target = check_out(out, shape, images.dtype)
+        target = check_out(out, shape, images)
         target = target[np.newaxis] if single else target
 
-    kernel = registry.choose("conv2d", "cpu", problem, algo).kernel
+    kernel = find_kernel("conv2d", images, problem, algo)
     nhwc_residual = None if residual is None else to_nhwc(residual)
     inputs = to_nhwc(images)
     if out is not None and _can_write(target, nhwc_residual, inputs, prepared.array, bias):
         result = target.transpose(0, 2, 3, 1)
     else:
-        result = empty_nhwc(problem.y_shape, images.dtype)
+        result = empty_nhwc(images, problem.y_shape)
     kernel.run(problem, inputs, prepared, bias, nhwc_residual, result, activation)
 
     if out is not None:
-        if not np.may_share_memory(result, target):
+        if not may_share_memory(result, target):
             target[...] = result.transpose(0, 3, 1, 2)
         return out
     y = from_nhwc(result, is_channels_last(images))
@@ -205,13 +209,13 @@ def conv2d(
 
 def _can_write(target: Array, residual: Array | None, *others: Array | None) -> bool:
     """Whether a kernel may write to `target` directly: channels-last, and read by nobody but as itself."""
-    if not (is_channels_last(target) and target.flags.aligned):
+    if not (is_channels_last(target) and is_dense(target.transpose(0, 2, 3, 1))):
         return False
-    if any(other is not None and np.may_share_memory(target, other) for other in others):
+    if any(other is not None and may_share_memory(target, other) for other in others):
         return False
-    if residual is None or not np.may_share_memory(target, residual):
+    if residual is None or not may_share_memory(target, residual):
         return True
-    return target.ctypes.data == residual.ctypes.data
+    return address_of(target) == address_of(residual)
 
 
 def conv1d(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backends import registry
+from ..backends.placement import device_of
 from ..errors import AlgorithmError
 from ..problem import ConvProblem, LinearProblem
-from ._arrays import as_array, dtype_name, image_batch, is_channels_last, require_same_dtype
+from ._arrays import as_array, dtype_name, image_batch, is_channels_last, require_alike
 from .conv import conv2d, conv_problem, prepare_weight
 from .linear import linear, linear_problem
 
@@ -71,7 +72,7 @@ def _conv_call(call: Mapping[str, Any]) -> tuple[ConvProblem, tuple[str, ...]]:
     x, weight = call["x"], call["weight"]
     images, _single = image_batch(x, "x")
     prepared = prepare_weight(weight)
-    require_same_dtype(images.dtype, prepared.array, "weight")
+    require_alike(images, prepared.array, "weight")
     name = dtype_name(images.dtype)
     form = {argument: call[argument] for argument in ("stride", "padding", "dilation", "groups")}
     problem = conv_problem(images.shape, prepared.shape, **form, dtype=name)
@@ -101,7 +102,7 @@ _CALLS: dict[str, tuple[Callable[..., Any], Callable[[Mapping[str, Any]], Any]]]
 
 
 def _call(op: str, args: Any, kwargs: Any) -> Any:
-    """(problem, conversions) of op(*args, **kwargs), its arguments bound as Python would bind them."""
+    """(problem, conversions, device) of op(*args, **kwargs), its arguments bound as Python would bind them."""
     if op not in _CALLS:
         raise AlgorithmError(f"op: expected one of {', '.join(_CALLS)}, got {op!r}")
     function, read = _CALLS[op]
@@ -110,7 +111,8 @@ def _call(op: str, args: Any, kwargs: Any) -> Any:
     except TypeError as error:
         raise AlgorithmError(f"{op}: {error}") from None
     bound.apply_defaults()
-    return read(bound.arguments)
+    problem, conversions = read(bound.arguments)
+    return problem, conversions, device_of(as_array(bound.arguments["x"], "x"))
 
 
 def algorithms(op: str, *args: Any, **kwargs: Any) -> list[str]:
@@ -121,16 +123,16 @@ def algorithms(op: str, *args: Any, **kwargs: Any) -> list[str]:
     >>> fc.ops.algorithms("conv2d", x, w)
     ['implicit_gemm', 'im2col_gemm', 'reference']
     """
-    problem, _ = _call(op, args, kwargs)
-    return [k.algo for k in registry.kernels(op, "cpu") if k.refusal(problem) is None]
+    problem, _, device = _call(op, args, kwargs)
+    return [k.algo for k in registry.kernels(op, device) if k.refusal(problem) is None]
 
 
 def explain(op: str, *args: Any, **kwargs: Any) -> Explanation:
     """What ``fastconv.ops.conv2d(*args, **kwargs)`` (or ``linear``) would do: print the result."""
-    problem, conversions = _call(op, args, kwargs)
-    choice = registry.choose(op, "cpu", problem, kwargs.get("algo"))
+    problem, conversions, device = _call(op, args, kwargs)
+    choice = registry.choose(op, device, problem, kwargs.get("algo"))
     candidates = []
-    for kernel in registry.kernels(op, "cpu"):
+    for kernel in registry.kernels(op, device):
         refusal = kernel.refusal(problem)
         takes = refusal is None
         candidates.append(
@@ -141,4 +143,4 @@ def explain(op: str, *args: Any, **kwargs: Any) -> Explanation:
                 kernel.cost(problem) if takes else float("inf"),
             )
         )
-    return Explanation(op, "cpu", problem, tuple(candidates), choice.kernel.algo, choice.reason, conversions)
+    return Explanation(op, device, problem, tuple(candidates), choice.kernel.algo, choice.reason, conversions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..backends import cpu
+from ..backends.placement import backend_of
 from ..errors import DTypeError, ShapeError
 from ._arrays import (
     Array,
@@ -16,7 +16,7 @@ from ._arrays import (
     image_batch,
     is_channels_last,
     real,
-    require_same_dtype,
+    require_alike,
     to_nhwc,
 )
 from .conv import Padding, resolve_padding
@@ -61,7 +61,7 @@ def concat(arrays: Sequence[Any], dim: int = 1) -> Array:
         raise ShapeError(f"dim: expected an axis of shape {first.shape}, got {dim}")
     axis = dim % first.ndim
     for i, part in enumerate(parts):
-        require_same_dtype(first.dtype, part, f"arrays[{i}]")
+        require_alike(first, part, f"arrays[{i}]")
         if part.ndim != first.ndim or any(
             a != b for d, (a, b) in enumerate(zip(part.shape, first.shape, strict=True)) if d != axis
         ):
@@ -73,7 +73,7 @@ def concat(arrays: Sequence[Any], dim: int = 1) -> Array:
     for part in parts:
         slices = [slice(None)] * first.ndim
         slices[axis] = slice(at, at + part.shape[axis])
-        cpu.copy(part, out[tuple(slices)])
+        backend_of(first).copy(part, out[tuple(slices)])
         at += part.shape[axis]
     return out
 
@@ -92,12 +92,12 @@ def pad(x: Any, padding: Any, value: float = 0.0) -> Array:
     n, c, h, w = images.shape
     out = _empty_like(images, (n, c, h + top + bottom, w + left + right))
     out[...] = real(value, "value")
-    cpu.copy(images, out[:, :, top : top + h, left : left + w])
+    backend_of(images).copy(images, out[:, :, top : top + h, left : left + w])
     return out[0] if single else out
 
 
 def _empty_like(x: Array, shape: tuple[int, ...]) -> Array:
     if x.ndim == 4 and is_channels_last(x):
-        view: Array = empty_nhwc(shape, x.dtype).transpose(0, 3, 1, 2)
+        view: Array = empty_nhwc(x, shape).transpose(0, 3, 1, 2)
         return view
-    return empty(shape, x.dtype)
+    return empty(x, shape)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backends import registry
 from ..errors import ShapeError
 from ..problem import LinearProblem
-from ._arrays import Array, as_array, channel_vector, dense, dtype_name, empty, require_same_dtype, rows_of
+from ._arrays import Array, as_array, channel_vector, dense, dtype_name, empty, find_kernel, require_alike, rows_of
 
 
 def linear_problem(x: Array, weight: Array) -> LinearProblem:
@@ -17,7 +16,7 @@ def linear_problem(x: Array, weight: Array) -> LinearProblem:
         raise ShapeError(f"weight: expected shape (N, K), got {weight.shape}")
     if x.ndim < 1 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(f"x: expected shape (..., {weight.shape[1]}) for weight {weight.shape}, got {x.shape}")
-    require_same_dtype(x.dtype, weight, "weight")
+    require_alike(x, weight, "weight")
     return LinearProblem(math.prod(x.shape[:-1]), weight.shape[0], weight.shape[1], dtype_name(x.dtype))
 
 
@@ -32,8 +31,8 @@ def linear(x: Any, weight: Any, bias: Any = None, *, algo: str | None = None) ->
     """
     rows, filters = as_array(x, "x"), as_array(weight, "weight")
     problem = linear_problem(rows, filters)
-    bias = channel_vector(bias, problem.n, rows.dtype, "bias")
+    bias = channel_vector(bias, problem.n, rows, "bias")
     flat = rows_of(dense(rows))
-    y = empty((problem.m, problem.n), rows.dtype)
-    registry.choose("linear", "cpu", problem, algo).kernel.run(problem, flat, dense(filters), bias, y)
+    y = empty(flat, (problem.m, problem.n))
+    find_kernel("linear", flat, problem, algo).run(problem, flat, dense(filters), bias, y)
     return y.reshape((*rows.shape[:-1], problem.n))

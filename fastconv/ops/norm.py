@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import registry
 from ..errors import AlgorithmError, ShapeError
 from ._arrays import (
     Array,
@@ -16,6 +15,7 @@ from ._arrays import (
     compute_dtype,
     dtype_name,
     empty,
+    find_kernel,
     from_nhwc,
     is_channels_last,
     real,
@@ -32,7 +32,7 @@ def _by_channels(x: Any, run: Callable[[ArrayProblem, Array, Array], None]) -> A
         raise ShapeError(f"x: expected shape (N, C), (N, C, L) or (N, C, H, W), got {array.shape}")
     images = array.reshape(*array.shape, *(1,) * (4 - array.ndim))
     nhwc = to_nhwc(images)
-    y = empty(nhwc.shape, nhwc.dtype)
+    y = empty(nhwc, nhwc.shape)
     run(ArrayProblem(array.shape, dtype_name(array.dtype)), rows_of(nhwc), rows_of(y))
     return from_nhwc(y, is_channels_last(images)).reshape(array.shape)
 
@@ -59,7 +59,7 @@ def batch_norm(
         raise ShapeError(f"x: expected shape (N, C), (N, C, L) or (N, C, H, W), got {array.shape}")
     channels = array.shape[1]
     exact = [
-        channel_vector(value, channels, array.dtype, name)
+        channel_vector(value, channels, array, name)
         for name, value in (
             ("running_mean", running_mean),
             ("running_var", running_var),
@@ -70,13 +70,13 @@ def batch_norm(
     mean, var, gamma, beta = (None if v is None else v.astype(np.float64) for v in exact)
     if mean is None or var is None:
         raise ShapeError(f"running_mean, running_var: expected arrays of shape ({channels},), got None")
-    deviation = np.sqrt(var + real(eps, "eps"))
+    deviation = (var + real(eps, "eps")) ** 0.5
     scale = 1.0 / deviation if gamma is None else gamma / deviation
     shift = (0.0 if beta is None else beta) - mean * scale
     kind = compute_dtype(array.dtype)
 
     def run(problem: ArrayProblem, rows: Array, y: Array) -> None:
-        kernel = registry.choose("batch_norm", "cpu", problem).kernel
+        kernel = find_kernel("batch_norm", rows, problem)
         kernel.run(problem, rows, scale.astype(kind), shift.astype(kind), y)
 
     return _by_channels(array, run)
@@ -93,6 +93,6 @@ def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.
     numbers = real(alpha, "alpha"), real(beta, "beta"), real(k, "k")
 
     def run(problem: ArrayProblem, rows: Array, y: Array) -> None:
-        registry.choose("local_response_norm", "cpu", problem).kernel.run(problem, rows, y, int(size), *numbers)
+        find_kernel("local_response_norm", rows, problem).run(problem, rows, y, int(size), *numbers)
 
     return _by_channels(x, run)

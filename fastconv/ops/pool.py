@@ -8,9 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import registry
 from ..errors import ShapeError
-from ._arrays import Array, dtype_name, empty_nhwc, from_nhwc, image_batch, is_channels_last, pair, to_nhwc
+from ._arrays import (
+    Array,
+    dtype_name,
+    empty,
+    empty_nhwc,
+    find_kernel,
+    from_nhwc,
+    image_batch,
+    is_channels_last,
+    pair,
+    to_nhwc,
+)
 
 Table = tuple[Array, Array, Array]
 
@@ -125,9 +135,9 @@ def _adaptive_problem(x: Array, output_size: Any) -> PoolProblem:
 
 
 def _run(op: str, images: Array, single: bool, problem: PoolProblem, with_indices: bool = False) -> Any:
-    y = empty_nhwc(problem.y_shape, images.dtype)
-    indices = np.empty(y.shape, np.int64) if with_indices else None
-    registry.choose(op, "cpu", problem).kernel.run(problem, to_nhwc(images), y, indices)
+    y = empty_nhwc(images, problem.y_shape)
+    indices = empty(images, y.shape, np.dtype(np.int64)) if with_indices else None
+    find_kernel(op, images, problem).run(problem, to_nhwc(images), y, indices)
     channels_last = is_channels_last(images)
     result = from_nhwc(y, channels_last)
     result = result[0] if single else result

@@ -57,7 +57,8 @@ def test_import_pulls_in_no_framework():
 
 
 def test_devices():
-    assert fc.devices() == ["cpu"]
+    assert fc.devices()[0] == "cpu"
+    assert set(fc.devices()) <= {"cpu", "simt", "cuda"}
     with fc.device("cpu"):
         assert (fc.ops.relu(np.ones(3, np.float32)) == 1).all()
 

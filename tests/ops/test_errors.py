@@ -15,7 +15,7 @@ READ_ONLY.flags.writeable = False
 NO_COPY = object()
 
 CASES = [
-    (lambda: ops.conv2d([[1.0]], W), fc.DTypeError, "x: expected a NumPy array or a DLPack producer, got list"),
+    (lambda: ops.conv2d([[1.0]], W), fc.DTypeError, "x: expected a NumPy or CuPy array or a DLPack producer, got list"),
     (lambda: ops.conv2d(X.astype(int), W), fc.DTypeError, "x: expected dtype float32.*got int64"),
     (lambda: ops.conv2d(X.astype(">f4"), W), fc.DTypeError, "x: expected native byte order"),
     (lambda: ops.conv2d(X, W.astype(np.float64)), fc.DTypeError, "weight: .*float32, got float64"),
@@ -34,7 +34,7 @@ CASES = [
     (lambda: ops.conv2d(X, W, dilation=-1), fc.ShapeError, "dilation: expected at least 1, got -1"),
     (lambda: ops.conv2d(X, W, padding=-1), fc.ShapeError, "padding: expected at least 0, got -1"),
     (lambda: ops.conv2d(X, W, padding="full"), fc.ShapeError, "padding: expected an int.*'full'"),
-    (lambda: ops.conv2d(X, W, 1), fc.DTypeError, "bias: expected a NumPy array"),
+    (lambda: ops.conv2d(X, W, 1), fc.DTypeError, "bias: expected a NumPy or CuPy array"),
     (lambda: ops.conv2d(X, W, None, 2, "same"), fc.ShapeError, "padding: 'same' needs stride 1"),
     (
         lambda: ops.conv2d(X[..., :2], W),
@@ -55,7 +55,7 @@ CASES = [
     (lambda: ops.conv2d(X, W, out=X), fc.ShapeError, r"out: expected shape \(2, 8, 4, 4\)"),
     (lambda: ops.conv2d(X, W, out=READ_ONLY), fc.DTypeError, "out: expected a writable array"),
     (lambda: ops.conv2d(X, W, out=np.zeros((2, 8, 4, 4))), fc.DTypeError, "out: expected dtype float32, got float64"),
-    (lambda: ops.conv2d(X, W, out=[1]), fc.DTypeError, "out: expected a NumPy array, got list"),
+    (lambda: ops.conv2d(X, W, out=[1]), fc.DTypeError, "out: expected a NumPy or CuPy array, got list"),
     (lambda: ops.conv1d(X, W), fc.ShapeError, r"x: expected shape \(N, C, L\)"),
     (lambda: ops.conv1d(X[0], W), fc.ShapeError, r"weight: expected shape \(K, C/groups, S\)"),
     (lambda: ops.conv1d(X[0], W[0], stride=(1, 2)), fc.ShapeError, "stride, dilation: expected an int each"),
@@ -81,8 +81,8 @@ CASES = [
     (lambda: ops.linear(X, W[:, :, 0, 0]), fc.ShapeError, r"x: expected shape \(..., 4\)"),
     (lambda: ops.linear(X[0, 0, 0], np.zeros((2, 6), np.float16)), fc.DTypeError, "weight: expected the input's dtype"),
     (lambda: ops.softmax(X, 4), fc.ShapeError, "dim: expected an axis"),
-    (lambda: ops.softmax(np.float32(1.0)[()]), fc.DTypeError, "x: expected a NumPy array"),
-    (lambda: ops.relu("x"), fc.DTypeError, "x: expected a NumPy array"),
+    (lambda: ops.softmax(np.float32(1.0)[()]), fc.DTypeError, "x: expected a NumPy or CuPy array"),
+    (lambda: ops.relu("x"), fc.DTypeError, "x: expected a NumPy or CuPy array"),
     (lambda: ops.batch_norm(X, X, X), fc.ShapeError, r"running_mean: expected shape \(4,\)"),
     (lambda: ops.batch_norm(X, None, None), fc.ShapeError, "running_mean, running_var"),
     (lambda: ops.local_response_norm(X, 0), fc.ShapeError, "size: expected a positive int, got 0"),
@@ -101,7 +101,7 @@ CASES = [
     (lambda: ops.explain("conv2d", X, W[:, :1]), fc.ShapeError, "weight: x has 4 channels"),
     (lambda: fc.set_num_threads(0), fc.ShapeError, "threads: expected an integer in 1..1024, got 0"),
     (lambda: fc.set_num_threads(2.0), fc.ShapeError, "threads: expected an integer"),
-    (lambda: fc.device("tpu"), fc.DeviceError, "device: expected one of cpu, got 'tpu'"),
+    (lambda: fc.device("tpu"), fc.DeviceError, "device: expected one of cpu, cuda, simt, got 'tpu'"),
 ]
 
 

@@ -6,20 +6,21 @@ its operations may ask for.
 
 from __future__ import annotations
 
+from . import elementwise
 from .device import Device
 from .source import KernelSource
 
 __all__ = ["Device", "KernelSource", "catalog", "register_on"]
 
-_FAMILIES: tuple[str, ...] = ()
+_FAMILIES = (elementwise,)
 
 
 def catalog() -> list[KernelSource]:
     """Every kernel that the operations may ask for."""
-    return [kernel for family in _families() for kernel in family.instances()]
+    return [kernel for family in _FAMILIES for kernel in family.instances()]
 
 
 def register_on(device: Device) -> None:
     """Adds all families' kernels to the registry, for one device."""
-    for family in _families():
+    for family in _FAMILIES:
         family.register_on(device)

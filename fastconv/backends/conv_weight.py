@@ -1,0 +1,49 @@
+"""A convolution weight in the forms that algorithms ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from .placement import backend_of
+
+
+class ConvWeight:
+    """A convolution weight in the forms that algorithms ask for, each made on first use and kept.
+
+    `array` is the logical (K, C/groups, R, S) weight; it must not change while this object is in use.
+    """
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self._forms: dict[Hashable, Any] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape: tuple[int, ...] = self.array.shape
+        return shape
+
+    @property
+    def dtype(self) -> Any:
+        return self.array.dtype
+
+    def form(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The form under a key, made by `make` if it is not there."""
+        if key not in self._forms:
+            made = make()
+            self._forms[key] = made  # only now, whole: another thread may be looking
+        return self._forms[key]
+
+    def krsc(self) -> Any:
+        """(K, R, S, C/groups), dense, in the storage dtype: a view where the memory is that already."""
+
+        def make() -> Any:
+            view = self.array.transpose(0, 2, 3, 1)
+            if view.flags.c_contiguous and getattr(view.flags, "aligned", True):
+                return view
+            backend = backend_of(view)
+            filled = backend.empty(view.shape, view.dtype)
+            backend.copy(view, filled)
+            return filled
+
+        return self.form("krsc", make)

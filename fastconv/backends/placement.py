@@ -1,0 +1,31 @@
+"""Where an array is computed on: the device of its memory, or for NumPy arrays the one that ``fastconv.device`` names."""
+
+from __future__ import annotations
+
+import sys
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+
+from . import cpu, cuda, simt
+
+BACKENDS: dict[str, ModuleType] = {"cpu": cpu, "cuda": cuda, "simt": simt}
+
+# Of NumPy arrays; a context variable, so that a device chosen in one thread is not chosen in another.
+numpy_device: ContextVar[str] = ContextVar("fastconv_numpy_device", default="cpu")
+
+
+def is_cupy(value: Any) -> bool:
+    """Whether this is a CuPy array. CuPy is not imported for it: an array of it exists only where it was."""
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(value, cupy.ndarray)
+
+
+def device_of(array: Any) -> str:
+    """cuda for CuPy arrays; for NumPy arrays cpu, or simt inside ``with fastconv.device("simt")``."""
+    return "cuda" if is_cupy(array) else numpy_device.get()
+
+
+def backend_of(array: Any) -> Any:
+    """The module that allocates, copies and computes for an array."""
+    return BACKENDS[device_of(array)]
