@@ -13,8 +13,7 @@ import pytest
 
 from fastconv import _core
 from fastconv.backends import nvrtc
-
-from .conftest import PACKAGES
+from tests.cuda.conftest import PACKAGES
 
 pytestmark = pytest.mark.skipif(not PACKAGES, reason="no package of CUDA's headers for this platform")
 
