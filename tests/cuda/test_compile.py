@@ -63,7 +63,8 @@ def complaints(kernels, arch, cuobjdump, folder):
 @pytest.mark.parametrize("arch", ARCHS)
 @pytest.mark.parametrize("kernels", list(groups()))
 def test_kernels(kernels, arch, nvrtc, cuobjdump, tmp_path):
-    assert complaints(kernels, arch, cuobjdump, tmp_path) == []
+    found = complaints(kernels, arch, cuobjdump, tmp_path)
+    assert not found, "\n".join(found)
 
 
 PROBES = """
