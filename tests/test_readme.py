@@ -42,7 +42,7 @@ def test_the_examples_print_what_is_shown(tmp_path, monkeypatch):
     assert shown == 3
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/cuda.md"])
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http|#)([^)#]+)", (ROOT / page).read_text()):
         assert (ROOT / page).parent.joinpath(target).exists(), target
