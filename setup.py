@@ -37,7 +37,7 @@ BASE_SOURCES = sorted(
     [
         *CSRC.glob("bindings/*.cc"),
         *CSRC.glob("cpu/runtime/*.cc"),
-        CSRC / "cpu/conv/reference.cc",
+        *CSRC.glob("cpu/conv/reference*.cc"),
     ]
 )
 # Compiled once per ISA with -DFC_ISA=<name>.

@@ -51,6 +51,7 @@ def conv(
     y: Array,
     activation: int,
 ) -> None: ...
+def conv_grad(of_input: bool, dtype: int, problem: ConvProblem, grad: Array, other: Array, result: Array) -> None: ...
 def pool(
     kind: str,
     dtype: int,

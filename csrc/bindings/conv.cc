@@ -85,6 +85,21 @@ void conv(const std::string& isa, const std::string& name, int code, const ConvP
   chosen.run(pool, args);
 }
 
+// One function for both gradients: they differ in which operand is given and which is wanted.
+void conv_grad(bool of_input, int code, const ConvProblem& d, const py::array& grad, const py::array& other,
+               py::array result) {
+  const DType dtype = dtype_of(code);
+  const int64_t size = storage_size(dtype);
+  const int64_t images = elements({d.n, d.h, d.w, d.c}), filters = elements({d.k, d.r, d.s, d.c / d.groups});
+  ConvGradArgs args{};
+  args.problem = d;
+  args.grad = dense(grad, elements({d.n, d.p, d.q, d.k}), size, "grad");
+  args.other = dense(other, of_input ? filters : images, size, of_input ? "weight" : "x");
+  args.result = dense_out(result, of_input ? images : filters, size, "result");
+  py::gil_scoped_release release;
+  (of_input ? conv_input_grad_reference : conv_weight_grad_reference)(ThreadPool::instance(), dtype, args);
+}
+
 }  // namespace
 
 void bind_conv(py::module_& m) {
@@ -96,6 +111,8 @@ void bind_conv(py::module_& m) {
   m.def("pack_weight", &pack_weight, py::arg("isa"), py::arg("dtype"), py::arg("problem"), py::arg("krsc"));
   m.def("conv", &conv, py::arg("isa"), py::arg("algorithm"), py::arg("dtype"), py::arg("problem"), py::arg("x"),
         py::arg("weight"), py::arg("bias"), py::arg("residual"), py::arg("y"), py::arg("activation"));
+  m.def("conv_grad", &conv_grad, py::arg("of_input"), py::arg("dtype"), py::arg("problem"), py::arg("grad"),
+        py::arg("other"), py::arg("result"));
 }
 
 }  // namespace fastconv::bindings

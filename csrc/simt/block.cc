@@ -25,8 +25,8 @@ int sync_threads_vote(Vote vote, int predicate, const char* file, int line) {
   const Combine64 combine = vote == Vote::kCount ? Combine64([](int64_t a, int64_t b) { return a + b; })
                             : vote == Vote::kAnd ? Combine64([](int64_t a, int64_t b) { return a & b; })
                                                  : Combine64([](int64_t a, int64_t b) { return a | b; });
-  return int(Executor::get().barrier(0, int(volume(self->block_dim)), true, predicate != 0, combine, file, line,
-                                     FC_CALLER));
+  return int(
+      Executor::get().barrier(0, int(volume(self->block_dim)), true, predicate != 0, combine, file, line, FC_CALLER));
 }
 
 void named_barrier_sync(int id, int threads) {
@@ -84,8 +84,10 @@ uint64_t shuffle(Shuffle kind, uint32_t mask, uint64_t bits, int operand, int wi
           const int lane = __builtin_ctz(left);
           auto* here = static_cast<ShuffleOperand*>(operands[lane]);
           const int source = source_lane(*here, lane);
-          if (lanes >> source & 1) here->result = static_cast<ShuffleOperand*>(operands[source])->value;
-          else here->result = ~uint64_t(0);  // undefined on the device: make it show
+          if (lanes >> source & 1)
+            here->result = static_cast<ShuffleOperand*>(operands[source])->value;
+          else
+            here->result = ~uint64_t(0);  // undefined on the device: make it show
         }
       },
       caller);
@@ -187,14 +189,16 @@ void copy_async(void* to, const void* from, int bytes, int from_bytes) {
   const uintptr_t caller = FC_CALLER;
   Thread& thread = executor.current();
   if ((bytes != 4 && bytes != 8 && bytes != 16) || from_bytes < 0 || from_bytes > bytes)
-    executor.fail("cp.async", "cp.async of " + std::to_string(from_bytes) + " of " + std::to_string(bytes) +
-                                  " bytes: expected 4, 8 or 16, and no more to read than to write",
+    executor.fail("cp.async",
+                  "cp.async of " + std::to_string(from_bytes) + " of " + std::to_string(bytes) +
+                      " bytes: expected 4, 8 or 16, and no more to read than to write",
                   {{"here", caller}});
   if (!executor.checker().in_shared(uintptr_t(to)))
     executor.fail("out of bounds", "cp.async to memory that is not shared, by " + executor.who(), {{"here", caller}});
   if (uintptr_t(to) % unsigned(bytes) || uintptr_t(from) % unsigned(bytes))
-    executor.fail("misaligned", "cp.async of " + std::to_string(bytes) + " bytes by " + executor.who() +
-                                    ": both addresses must be multiples of that",
+    executor.fail("misaligned",
+                  "cp.async of " + std::to_string(bytes) + " bytes by " + executor.who() +
+                      ": both addresses must be multiples of that",
                   {{"here", caller}});
   if (executor.options().check) {
     if (from_bytes > 0)

@@ -35,8 +35,7 @@ void Checker::begin_launch(uintptr_t shared, size_t shared_bytes, std::vector<Al
       regions_.push_back({part.begin, end, std::move(part.name), nullptr});
     }
   }
-  for (Region& region : regions_)
-    region.shadow = std::make_unique<Shadow<4>>(region.begin, region.end - region.begin);
+  for (Region& region : regions_) region.shadow = std::make_unique<Shadow<4>>(region.begin, region.end - region.begin);
 }
 
 void Checker::begin_block(uint32_t block, uintptr_t dynamic, size_t dynamic_bytes) {
@@ -146,7 +145,10 @@ void Checker::race(const Touch& earlier, bool earlier_wrote, const Accessor& a, 
                                " memory: nothing orders two accesses to the same " + bytes_of(a.size);
   executor_.fail(between_blocks ? "race between blocks" : "race", headline,
                  {{std::string(verb(a.kind)) + " by " + executor_.actor_name(a.actor, block_), a.pc},
-                  {std::string("after a ") + (earlier.atomic ? "atomic update" : earlier_wrote ? "write" : "read") +
+                  {std::string("after a ") +
+                       (earlier.atomic  ? "atomic update"
+                        : earlier_wrote ? "write"
+                                        : "read") +
                        " by " + executor_.actor_name(earlier.actor, earlier.block),
                    image_ + earlier.pc}});
 }

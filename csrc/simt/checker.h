@@ -1,9 +1,9 @@
 // Checks every access of a kernel to shared and global memory: is it inside a variable, aligned, initialised, and
 // ordered after all conflicting ones?
 //
-// The kernel is compiled with -fsanitize=thread, so that the compiler calls a hook at each load and store; the hooks are
-// ours (hooks.cc) and end here. Nothing is random: a race is found whatever order the threads happened to run in, as
-// long as both accesses were executed.
+// The kernel is compiled with -fsanitize=thread, so that the compiler calls a hook at each load and store; the hooks
+// are ours (hooks.cc) and end here. Nothing is random: a race is found whatever order the threads happened to run in,
+// as long as both accesses were executed.
 #pragma once
 
 #include <cstddef>

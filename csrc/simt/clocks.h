@@ -1,8 +1,8 @@
 // Who has seen what: vector clocks over the threads of a block and the agents that copy on their behalf.
 //
-// Actors 0 ... T-1 are the threads; actor T + t is the asynchronous copier (cp.async) of thread t. An actor's epoch rises
-// when it publishes. Thread t "sees" epoch e of actor a when a chain of barriers and waits leads from there to here:
-// happens-before (Lamport, CACM 1978; kept as in FastTrack: Flanagan and Freund, PLDI 2009).
+// Actors 0 ... T-1 are the threads; actor T + t is the asynchronous copier (cp.async) of thread t. An actor's epoch
+// rises when it publishes. Thread t "sees" epoch e of actor a when a chain of barriers and waits leads from there to
+// here: happens-before (Lamport, CACM 1978; kept as in FastTrack: Flanagan and Freund, PLDI 2009).
 //
 // Nearly all synchronisation is a barrier of the whole block, after which all threads know the same: one shared base
 // vector holds that, and only threads that met in smaller groups own a vector of their own.
@@ -38,9 +38,7 @@ class Clocks {
   }
 
   // Thread t has waited for its copy groups up to and including `group`.
-  void wait_copies(int thread, uint32_t group) {
-    copied_[size_t(thread)] = std::max(copied_[size_t(thread)], group);
-  }
+  void wait_copies(int thread, uint32_t group) { copied_[size_t(thread)] = std::max(copied_[size_t(thread)], group); }
 
   // All of the block meet: everybody knows what anybody knew.
   void meet_all() {

@@ -32,15 +32,11 @@ inline constexpr int warpSize = 32;
 // ------------------------------------------------------------------------------------------------ shared memory
 
 // FC_SHARED(float, tile, [16][17]) declares the block's `float tile[16][17]`.
-#define FC_SHARED(type, name, ...)                                                                      \
-  using name##_shared_type = type __VA_ARGS__;                                                          \
-  static const ::fastconv::simt::SharedVariable name##_variable{sizeof(name##_shared_type),             \
-                                                                alignof(name##_shared_type) < 16        \
-                                                                    ? 16                                \
-                                                                    : alignof(name##_shared_type),      \
-                                                                #name};                                 \
-  name##_shared_type& name =                                                                            \
-      *static_cast<name##_shared_type*>(::fastconv::simt::shared_variable(name##_variable))
+#define FC_SHARED(type, name, ...)                                                                             \
+  using name##_shared_type = type __VA_ARGS__;                                                                 \
+  static const ::fastconv::simt::SharedVariable name##_variable{                                               \
+      sizeof(name##_shared_type), alignof(name##_shared_type) < 16 ? 16 : alignof(name##_shared_type), #name}; \
+  name##_shared_type& name = *static_cast<name##_shared_type*>(::fastconv::simt::shared_variable(name##_variable))
 // FC_DYNAMIC_SHARED(memory) declares `char* memory`, the bytes that the launch asked for, at a multiple of 1024.
 #define FC_DYNAMIC_SHARED(name) char* const name = static_cast<char*>(::fastconv::simt::dynamic_shared())
 
@@ -49,8 +45,7 @@ inline constexpr int warpSize = 32;
 #define __syncthreads() ::fastconv::simt::sync_threads(__FILE__, __LINE__)
 #define __syncthreads_count(p) \
   ::fastconv::simt::sync_threads_vote(::fastconv::simt::Vote::kCount, (p), __FILE__, __LINE__)
-#define __syncthreads_and(p) \
-  ::fastconv::simt::sync_threads_vote(::fastconv::simt::Vote::kAnd, (p), __FILE__, __LINE__)
+#define __syncthreads_and(p) ::fastconv::simt::sync_threads_vote(::fastconv::simt::Vote::kAnd, (p), __FILE__, __LINE__)
 #define __syncthreads_or(p) ::fastconv::simt::sync_threads_vote(::fastconv::simt::Vote::kOr, (p), __FILE__, __LINE__)
 inline void __syncwarp(uint32_t mask = ~0u) { ::fastconv::simt::sync_warp(mask); }
 inline void __threadfence() {}
@@ -90,12 +85,12 @@ inline T __shfl_xor_sync(uint32_t mask, T value, int lanes, int width = 32) {
 inline unsigned __ballot_sync(uint32_t mask, int p) { return ::fastconv::simt::ballot(mask, p != 0); }
 inline int __any_sync(uint32_t mask, int p) { return ::fastconv::simt::ballot(mask, p != 0) != 0; }
 inline int __all_sync(uint32_t mask, int p) { return ::fastconv::simt::ballot(mask, p == 0) == 0; }
-#define FC_REDUCE_SYNC(name, kind)                                                                                  \
-  inline unsigned __reduce_##name##_sync(uint32_t mask, unsigned value) {                                           \
-    return ::fastconv::simt::reduce_warp(::fastconv::simt::Reduce::kind, mask, value, false);                       \
-  }                                                                                                                 \
-  inline int __reduce_##name##_sync(uint32_t mask, int value) {                                                     \
-    return int(::fastconv::simt::reduce_warp(::fastconv::simt::Reduce::kind, mask, uint32_t(value), true));         \
+#define FC_REDUCE_SYNC(name, kind)                                                                          \
+  inline unsigned __reduce_##name##_sync(uint32_t mask, unsigned value) {                                   \
+    return ::fastconv::simt::reduce_warp(::fastconv::simt::Reduce::kind, mask, value, false);               \
+  }                                                                                                         \
+  inline int __reduce_##name##_sync(uint32_t mask, int value) {                                             \
+    return int(::fastconv::simt::reduce_warp(::fastconv::simt::Reduce::kind, mask, uint32_t(value), true)); \
   }
 FC_REDUCE_SYNC(add, kAdd)
 FC_REDUCE_SYNC(min, kMin)
@@ -117,9 +112,9 @@ inline __attribute__((no_sanitize("thread"), noinline)) T atomic_update(T* addre
 
 }  // namespace fastconv::simt
 
-#define FC_ATOMIC(name, expression)                                                     \
-  template <class T>                                                                    \
-  inline T name(T* address, typename std::common_type<T>::type value) {                 \
+#define FC_ATOMIC(name, expression)                                                        \
+  template <class T>                                                                       \
+  inline T name(T* address, typename std::common_type<T>::type value) {                    \
     return ::fastconv::simt::atomic_update(address, [=](T old) { return T(expression); }); \
   }
 FC_ATOMIC(atomicAdd, old + value)
@@ -185,10 +180,26 @@ inline unsigned __umulhi(unsigned a, unsigned b) { return unsigned((uint64_t(a) 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
 inline int __ffs(int x) { return __builtin_ffs(x); }
-inline float __int_as_float(int x) { float f; std::memcpy(&f, &x, 4); return f; }
-inline int __float_as_int(float x) { int i; std::memcpy(&i, &x, 4); return i; }
-inline float __uint_as_float(unsigned x) { float f; std::memcpy(&f, &x, 4); return f; }
-inline unsigned __float_as_uint(float x) { unsigned i; std::memcpy(&i, &x, 4); return i; }
+inline float __int_as_float(int x) {
+  float f;
+  std::memcpy(&f, &x, 4);
+  return f;
+}
+inline int __float_as_int(float x) {
+  int i;
+  std::memcpy(&i, &x, 4);
+  return i;
+}
+inline float __uint_as_float(unsigned x) {
+  float f;
+  std::memcpy(&f, &x, 4);
+  return f;
+}
+inline unsigned __float_as_uint(float x) {
+  unsigned i;
+  std::memcpy(&i, &x, 4);
+  return i;
+}
 
 // ------------------------------------------------------------------------------------------------ the library's export
 
@@ -210,6 +221,6 @@ struct Exported<kKernel> {
 }  // namespace fastconv::simt
 
 // Ends a translation unit that holds one kernel: FC_SIMT_KERNEL(fastconv::fill<float>).
-#define FC_SIMT_KERNEL(...)                                                                       \
+#define FC_SIMT_KERNEL(...)                                                                              \
   extern "C" __attribute__((visibility("default"))) const ::fastconv::simt::KernelEntry fc_simt_kernel = \
       ::fastconv::simt::Exported<(&__VA_ARGS__)>::entry(#__VA_ARGS__)

@@ -15,8 +15,7 @@ Self* self = nullptr;
 namespace {
 
 Dim3 coordinates(uint64_t index, const Dim3& extent) {
-  return {unsigned(index % extent.x), unsigned(index / extent.x % extent.y),
-          unsigned(index / extent.x / extent.y)};
+  return {unsigned(index % extent.x), unsigned(index / extent.x % extent.y), unsigned(index / extent.x / extent.y)};
 }
 
 std::string text(const Dim3& d) {
@@ -212,8 +211,9 @@ void Executor::report_deadlock() {
 int64_t Executor::barrier(int id, int expected, bool wait, int64_t value, int64_t (*combine)(int64_t, int64_t),
                           const char* file, int line, uintptr_t pc) {
   if (id < 0 || id >= kNamedBarriers || expected < 1 || expected > thread_count_ || (id != 0 && expected % 32 != 0))
-    fail("barrier", "barrier " + std::to_string(id) + " for " + std::to_string(expected) + " threads in a block of " +
-                        std::to_string(thread_count_) + ": ids are 0 to 15, counts multiples of 32 within the block",
+    fail("barrier",
+         "barrier " + std::to_string(id) + " for " + std::to_string(expected) + " threads in a block of " +
+             std::to_string(thread_count_) + ": ids are 0 to 15, counts multiples of 32 within the block",
          {{"here", pc}});
   Barrier& barrier = barriers_[id];
   const bool whole = expected == thread_count_;
@@ -230,8 +230,9 @@ int64_t Executor::barrier(int id, int expected, bool wait, int64_t value, int64_
     barrier.value = value;
   } else {
     if (barrier.expected != expected)
-      fail("barrier", "threads come to barrier " + std::to_string(id) + " with different counts: " +
-                          std::to_string(barrier.expected) + " and " + std::to_string(expected),
+      fail("barrier",
+           "threads come to barrier " + std::to_string(id) +
+               " with different counts: " + std::to_string(barrier.expected) + " and " + std::to_string(expected),
            {{"here", pc}, {"the others", barrier.at}});
     if (id == 0 && (barrier.line != line || std::strcmp(barrier.file, file) != 0))
       fail("divergence", "threads of one block wait at different barriers: " + who() + " at this one",
@@ -279,8 +280,9 @@ void Executor::rendezvous(const char* instruction, uint32_t mask, void* operand,
   for (Rendezvous& meeting : meetings) {
     if (!(meeting.mask & mask)) continue;
     if (meeting.mask != mask || std::strcmp(meeting.instruction, instruction) != 0)
-      fail("divergence", "lanes of one warp meet in different instructions or with different masks: " + who() +
-                             " in " + instruction + ", others in " + meeting.instruction,
+      fail("divergence",
+           "lanes of one warp meet in different instructions or with different masks: " + who() + " in " + instruction +
+               ", others in " + meeting.instruction,
            {{"here", pc}, {"others", meeting.at}});
     mine = &meeting;
   }
@@ -307,8 +309,10 @@ void* Executor::shared_variable(const SharedVariable& variable) {
   const size_t at = (static_top_ + variable.alignment - 1) & ~(variable.alignment - 1);
   const size_t end = at + variable.bytes;
   if (end > kSharedArena || dynamic_bytes_ + variable.bytes > kSharedLimit)
-    fail("launch", std::string("shared variable ") + variable.name + " does not fit: " +
-                       std::to_string(variable.bytes) + " bytes", {});
+    fail(
+        "launch",
+        std::string("shared variable ") + variable.name + " does not fit: " + std::to_string(variable.bytes) + " bytes",
+        {});
   std::memset(shared_ + at, kPoison, variable.bytes);
   static_top_ = end + kRedZone;
   variables_.emplace_back(&variable, shared_ + at);

@@ -1,8 +1,8 @@
 // Runs a CUDA kernel on the CPU: one fiber a thread, one block after the other, on the OS thread that calls launch().
 //
-// A thread runs until it has to wait (a barrier, a warp-wide instruction, a copy it waits for) or ends; then another one
-// that can run does, in the order that the options name. Whatever is wrong ends the launch with a Report; the fibers
-// that had not finished are dropped where they stand.
+// A thread runs until it has to wait (a barrier, a warp-wide instruction, a copy it waits for) or ends; then another
+// one that can run does, in the order that the options name. Whatever is wrong ends the launch with a Report; the
+// fibers that had not finished are dropped where they stand.
 #pragma once
 
 #include <cstddef>
@@ -42,8 +42,8 @@ struct Options {
   bool check = true;
 };
 
-inline constexpr size_t kSharedArena = size_t(1) << 20;   // shared memory and its red zones
-inline constexpr size_t kSharedLimit = 232448;            // bytes a block can have on sm_90
+inline constexpr size_t kSharedArena = size_t(1) << 20;  // shared memory and its red zones
+inline constexpr size_t kSharedLimit = 232448;           // bytes a block can have on sm_90
 inline constexpr size_t kParameterLimit = size_t(4) << 10;
 inline constexpr int kNamedBarriers = 16;
 

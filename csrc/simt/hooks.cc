@@ -17,7 +17,8 @@ inline __attribute__((always_inline)) void on_access(void* address, size_t size,
   if (!executor.options().check || !executor.running()) return;
   if (!executor.checker().in_shared(uintptr_t(address)) && executor.is_own(uintptr_t(address))) return;
   const int id = executor.current().id;
-  executor.checker().access(uintptr_t(address), size, kind, id, executor.clocks().epoch(id), aligned, uintptr_t(caller));
+  executor.checker().access(uintptr_t(address), size, kind, id, executor.clocks().epoch(id), aligned,
+                            uintptr_t(caller));
 }
 
 }  // namespace
@@ -26,24 +27,20 @@ inline __attribute__((always_inline)) void on_access(void* address, size_t size,
 using fastconv::simt::Access;
 using fastconv::simt::on_access;
 
-#define FC_HOOKS(size)                                                                           \
-  FC_HOOK void __tsan_read##size(void* p) {                                                      \
-    on_access(p, size, Access::kRead, true, __builtin_return_address(0));                        \
-  }                                                                                              \
-  FC_HOOK void __tsan_write##size(void* p) {                                                     \
-    on_access(p, size, Access::kWrite, true, __builtin_return_address(0));                       \
-  }                                                                                              \
-  FC_HOOK void __tsan_unaligned_read##size(void* p) {                                            \
-    on_access(p, size, Access::kRead, false, __builtin_return_address(0));                       \
-  }                                                                                              \
-  FC_HOOK void __tsan_unaligned_write##size(void* p) {                                           \
-    on_access(p, size, Access::kWrite, false, __builtin_return_address(0));                      \
-  }                                                                                              \
-  FC_HOOK void __tsan_volatile_read##size(void* p) {                                             \
-    on_access(p, size, Access::kRead, true, __builtin_return_address(0));                        \
-  }                                                                                              \
-  FC_HOOK void __tsan_volatile_write##size(void* p) {                                            \
-    on_access(p, size, Access::kWrite, true, __builtin_return_address(0));                       \
+#define FC_HOOKS(size)                                                                                                \
+  FC_HOOK void __tsan_read##size(void* p) { on_access(p, size, Access::kRead, true, __builtin_return_address(0)); }   \
+  FC_HOOK void __tsan_write##size(void* p) { on_access(p, size, Access::kWrite, true, __builtin_return_address(0)); } \
+  FC_HOOK void __tsan_unaligned_read##size(void* p) {                                                                 \
+    on_access(p, size, Access::kRead, false, __builtin_return_address(0));                                            \
+  }                                                                                                                   \
+  FC_HOOK void __tsan_unaligned_write##size(void* p) {                                                                \
+    on_access(p, size, Access::kWrite, false, __builtin_return_address(0));                                           \
+  }                                                                                                                   \
+  FC_HOOK void __tsan_volatile_read##size(void* p) {                                                                  \
+    on_access(p, size, Access::kRead, true, __builtin_return_address(0));                                             \
+  }                                                                                                                   \
+  FC_HOOK void __tsan_volatile_write##size(void* p) {                                                                 \
+    on_access(p, size, Access::kWrite, true, __builtin_return_address(0));                                            \
   }
 FC_HOOKS(1)
 FC_HOOKS(2)
@@ -86,8 +83,8 @@ struct SourceLocation {
 [[noreturn]] void undefined(const SourceLocation* where, const char* kind, const char* what, void* caller) {
   using namespace fastconv::simt;
   Executor& executor = Executor::get();
-  executor.fail(kind, std::string(what) + " by " + executor.who() + " at " + where->file + ":" +
-                          std::to_string(where->line),
+  executor.fail(kind,
+                std::string(what) + " by " + executor.who() + " at " + where->file + ":" + std::to_string(where->line),
                 {{"here", uintptr_t(caller)}});
 }
 }  // namespace

@@ -55,7 +55,8 @@ void matrices(uint32_t* registers, char* row, int count, bool transposed, bool s
       executor.fail("out of bounds", std::string(name) + " of memory that is not shared, by " + executor.who(),
                     {{"here", caller}});
     if (uintptr_t(row) % 16)
-      executor.fail("misaligned", std::string(name) + " by " + executor.who() + ": a row must start at a multiple of 16",
+      executor.fail("misaligned",
+                    std::string(name) + " by " + executor.who() + ": a row must start at a multiple of 16",
                     {{"here", caller}});
     if (executor.options().check) {
       const int id = executor.current().id;
@@ -129,7 +130,8 @@ void multiply(void* const* operands, uint32_t) {
       for (int i = 0; i < 4; ++i) a[g + 8 * (i % 2)][t + 4 * (i / 2)] = element(first.type, here.a, i);
       for (int i = 0; i < 2; ++i) b[g][t + 4 * i] = element(first.type, here.b, i);
     } else {
-      for (int i = 0; i < k / 2; ++i) a[g + 8 * (i / 2 % 2)][2 * t + i % 2 + 8 * (i / 4)] = element(first.type, here.a, i);
+      for (int i = 0; i < k / 2; ++i)
+        a[g + 8 * (i / 2 % 2)][2 * t + i % 2 + 8 * (i / 4)] = element(first.type, here.a, i);
       for (int i = 0; i < k / 4; ++i) b[g][2 * t + i % 2 + 8 * (i / 2)] = element(first.type, here.b, i);
     }
   }

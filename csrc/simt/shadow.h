@@ -1,4 +1,5 @@
-// What is remembered of every few bytes of memory: who wrote them last, who read them, when, and from which instruction.
+// What is remembered of every few bytes of memory: who wrote them last, who read them, when, and from which
+// instruction.
 #pragma once
 
 #include <cstdint>

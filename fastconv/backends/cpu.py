@@ -185,6 +185,18 @@ for _algo in GATHER_COST:
 register(Kernel("conv2d", "cpu", "reference", _conv_kernel("reference"), cost=lambda d: 60.0 * d.macs + 1e5))
 
 
+def _input_grad(problem: ConvProblem, grad: Array, weight: ConvWeight, dx: Array) -> None:
+    _core.conv_grad(True, DTYPE_CODE[problem.dtype], core_problem(problem), grad, weight.krsc(), dx)
+
+
+def _weight_grad(problem: ConvProblem, grad: Array, x: Array, dw: Array) -> None:
+    _core.conv_grad(False, DTYPE_CODE[problem.dtype], core_problem(problem), grad, x, dw)
+
+
+register(Kernel("conv2d_input_grad", "cpu", "reference", _input_grad))
+register(Kernel("conv2d_weight_grad", "cpu", "reference", _weight_grad))
+
+
 def _linear(problem: LinearProblem, x: Array, weight: Array, bias: Array | None, y: Array) -> None:
     _core.linear(DTYPE_CODE[problem.dtype], x, weight, bias, y)
 

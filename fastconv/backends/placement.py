@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
 from . import cpu, cuda, simt
+from .array_memory import is_cupy
 
 BACKENDS: dict[str, ModuleType] = {"cpu": cpu, "cuda": cuda, "simt": simt}
 
 # Of NumPy arrays; a context variable, so that a device chosen in one thread is not chosen in another.
 numpy_device: ContextVar[str] = ContextVar("fastconv_numpy_device", default="cpu")
-
-
-def is_cupy(value: Any) -> bool:
-    """Whether this is a CuPy array. CuPy is not imported for it: an array of it exists only where it was."""
-    cupy = sys.modules.get("cupy")
-    return cupy is not None and isinstance(value, cupy.ndarray)
 
 
 def device_of(array: Any) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import cuda, registry
-from ..backends.placement import backend_of, device_of, is_cupy
+from ..backends.array_memory import is_cupy
+from ..backends.placement import backend_of, device_of
 from ..errors import DeviceError, DTypeError, ShapeError
 from ..problem import ITEM_SIZE
 
@@ -137,11 +138,6 @@ def may_share_memory(a: Array, b: Array) -> bool:
     if is_cupy(a) != is_cupy(b):
         return False
     return bool(cuda.may_share_memory(a, b) if is_cupy(a) else np.may_share_memory(a, b))
-
-
-def address_of(x: Array) -> int:
-    """The address of the first element."""
-    return int(x.data.ptr) if is_cupy(x) else int(x.ctypes.data)  # type: ignore[attr-defined]
 
 
 def empty_nhwc(like: Array, shape: tuple[int, ...]) -> Array:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.array_memory import address_of
 from ..backends.conv_weight import ConvWeight
 from ..backends.cpu import ACTIVATION_CODE
 from ..errors import AlgorithmError, ShapeError
 from ..problem import ConvProblem
 from ._arrays import (
     Array,
-    address_of,
     as_array,
     channel_vector,
     check_out,

@@ -35,4 +35,15 @@ using ConvWorkspace = int64_t (*)(const ConvProblem& problem, int threads);
 // conv/reference.cc: seven loops, double accumulation, weight as krsc. The executable specification.
 void conv_reference(ThreadPool& pool, DType dtype, const ConvArgs& args);
 
+// What a gradient takes: dy as NPQK and the other factor (weight as KRSC, or x as NHWC); the result as NHWC or KRSC.
+struct ConvGradArgs {
+  ConvProblem problem;
+  const void *grad, *other;
+  void* result;
+};
+
+// conv/reference_grad.cc: the loops of the two gradients, double accumulation.
+void conv_input_grad_reference(ThreadPool& pool, DType dtype, const ConvGradArgs& args);
+void conv_weight_grad_reference(ThreadPool& pool, DType dtype, const ConvGradArgs& args);
+
 }  // namespace fastconv

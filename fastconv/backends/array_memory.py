@@ -1,0 +1,17 @@
+"""Whose memory an array is, and where it begins. Below all devices: imports none of them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def is_cupy(value: Any) -> bool:
+    """Whether this is a CuPy array. CuPy is not imported for it: an array of it exists only where it was."""
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(value, cupy.ndarray)
+
+
+def address_of(array: Any) -> int:
+    """The address of an array's first element."""
+    return int(array.data.ptr) if is_cupy(array) else int(array.ctypes.data)
