@@ -42,8 +42,9 @@ BASE_SOURCES = sorted(
 )
 # Compiled once per ISA with -DFC_ISA=<name>.
 KERNEL_SOURCES = [CSRC / "cpu/kernels.cc"]
-# Compiled once, where CUDA's headers are there.
+# Compiled once, with CUDA's headers; the descriptions of tensor maps need none.
 LAUNCH_SOURCES = sorted(CSRC.glob("launch/*.cc"))
+HEADERLESS = [CSRC / "launch/tensor_map.cc"]
 # The executor of CUDA kernels on the CPU: an extension of its own, that libraries built at run time link against.
 SIMT_SOURCES = sorted(CSRC.glob("simt/*.cc")) if sys.platform == "linux" else []
 # What the wheel holds below fastconv/csrc: kernels are compiled when first used.
@@ -161,7 +162,7 @@ def core_jobs() -> list[tuple[Path, str, list[str]]]:
     headers = cuda_headers()
     cuda = ["-DFC_HAVE_CUDA_HEADERS", "-isystem", str(headers)] if headers else []
     jobs += [(source, "launch", cuda) for source in BASE_SOURCES if source.name == "launch.cc"]
-    jobs += [(source, "launch", cuda) for source in LAUNCH_SOURCES]
+    jobs += [(source, "launch", cuda) for source in (LAUNCH_SOURCES if headers else HEADERLESS)]
     return [(source, variant, [*CORE_FLAGS, *flags]) for source, variant, flags in jobs]
 
 
