@@ -24,6 +24,7 @@ from .gpu.source import KernelSource
 __all__ = [
     "arch_for",
     "available",
+    "constant",
     "copy",
     "describe",
     "empty",
@@ -111,6 +112,20 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Any:
 def copy(src: Any, dst: Any) -> None:
     """dst[...] = src for equal shapes of up to 4 dimensions and equal dtypes, whatever the strides."""
     elementwise.copy(sys.modules[__name__], src, dst)
+
+
+def constant(array: np.ndarray[Any, Any]) -> Any:
+    """A CuPy array that equals a NumPy one, uploaded once to each device: a table that many launches read."""
+    key = (array.dtype.str, array.shape, array.tobytes())
+    return _constant(_cupy().cuda.runtime.getDevice(), *key)
+
+
+@lru_cache(maxsize=1024)
+def _constant(device: int, dtype: str, shape: tuple[int, ...], content: bytes) -> Any:
+    cupy = _cupy()
+    uploaded = cupy.asarray(np.frombuffer(content, dtype).reshape(shape))
+    cupy.cuda.get_current_stream().synchronize()  # other streams will read it too
+    return uploaded
 
 
 def from_dlpack(value: Any) -> Any:

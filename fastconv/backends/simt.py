@@ -150,6 +150,11 @@ def copy(src: np.ndarray[Any, Any], dst: np.ndarray[Any, Any]) -> None:
     elementwise.copy(sys.modules[__name__], src, dst)
 
 
+def constant(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The array itself: kernels read it where it is."""
+    return array
+
+
 def processors() -> int:
     """Of the device that stands for all: an H200's, so that choices are those of a large GPU."""
     return 132

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from numpy.typing import NDArray
+
 from .source import KernelSource
 
 
@@ -27,6 +29,9 @@ class Device(Protocol):
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """An uninitialised C-contiguous array in the device's memory."""
+
+    def constant(self, array: NDArray[Any]) -> Any:
+        """The array in the device's memory, for good: a table that many launches read. Equal arrays are one."""
 
     def processors(self) -> int:
         """Multiprocessors: how many blocks can run at the same time, at the least."""
