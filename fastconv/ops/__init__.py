@@ -8,13 +8,25 @@ from .explain import algorithms, explain
 from .layout import channels_last, concat, contiguous, pad
 from .linear import linear
 from .norm import batch_norm, local_response_norm
-from .pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
+from .pool import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_grad,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_grad,
+    avg_pool2d,
+    avg_pool2d_grad,
+    max_pool2d,
+    max_pool2d_grad,
+)
 
 __all__ = [
     "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_grad",
     "adaptive_max_pool2d",
+    "adaptive_max_pool2d_grad",
     "algorithms",
     "avg_pool2d",
+    "avg_pool2d_grad",
     "batch_norm",
     "channels_last",
     "concat",
@@ -27,6 +39,7 @@ __all__ = [
     "local_response_norm",
     "log_softmax",
     "max_pool2d",
+    "max_pool2d_grad",
     "pad",
     "prepare_weight",
     "relu",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..backends.array_memory import is_cupy
+from ..errors import DTypeError, ShapeError
 from ._arrays import (
     Array,
     dtype_name,
@@ -19,6 +21,7 @@ from ._arrays import (
     image_batch,
     is_channels_last,
     pair,
+    require_same_device,
     to_nhwc,
 )
 
@@ -94,7 +97,8 @@ def _adaptive(extent: int, windows: int) -> Table:
 
 
 def _sliding_problem(
-    x: Array,
+    shape: tuple[int, ...],
+    dtype: str,
     kernel_size: Any,
     stride: Any,
     padding: Any,
@@ -107,31 +111,31 @@ def _sliding_problem(
     sides, dilated = pair(padding, "padding", 0), pair(dilation, "dilation", 1)
     axes = []
     for axis in (0, 1):
-        extent = x.shape[2 + axis]
+        extent = shape[2 + axis]
         if sides[axis] > kernel[axis] // 2:
             raise ShapeError(f"padding: expected at most half of kernel_size {kernel}, got {sides}")
         if max(extent, kernel[axis], steps[axis], dilated[axis] * kernel[axis]) > _LARGEST:
             raise ShapeError(f"kernel_size, stride, dilation: expected a reach of at most {_LARGEST}, got {kernel}")
         if _window_count(extent, kernel[axis], steps[axis], sides[axis], dilated[axis], ceil_mode) < 1:
-            raise ShapeError(f"x: expected at least kernel_size {kernel}, padding {sides} included, got {x.shape}")
+            raise ShapeError(f"x: expected at least kernel_size {kernel}, padding {sides} included, got {shape}")
         axes.append(
             ("sliding", extent, kernel[axis], steps[axis], sides[axis], dilated[axis], ceil_mode, count_include_pad)
         )
-    n, c, h, w = x.shape
-    return PoolProblem(n, c, h, w, axes[0], axes[1], dilated, dtype_name(x.dtype))
+    n, c, h, w = shape
+    return PoolProblem(n, c, h, w, axes[0], axes[1], dilated, dtype)
 
 
-def _adaptive_problem(x: Array, output_size: Any) -> PoolProblem:
+def _adaptive_problem(shape: tuple[int, ...], dtype: str, output_size: Any) -> PoolProblem:
     sizes = (output_size, output_size) if isinstance(output_size, (int, np.integer)) else output_size
     try:
-        wanted = tuple(extent if size is None else size for size, extent in zip(sizes, x.shape[2:], strict=True))
+        wanted = tuple(extent if size is None else size for size, extent in zip(sizes, shape[2:], strict=True))
     except (TypeError, ValueError):
         raise ShapeError(f"output_size: expected an int, None or a pair of them, got {output_size!r}") from None
     p, q = pair(wanted, "output_size", 1)
-    if min(x.shape[2:]) < 1:
-        raise ShapeError(f"x: expected a height and width of at least 1, got {x.shape}")
-    n, c, h, w = x.shape
-    return PoolProblem(n, c, h, w, ("adaptive", h, p), ("adaptive", w, q), dtype=dtype_name(x.dtype))
+    if min(shape[2:]) < 1:
+        raise ShapeError(f"x: expected a height and width of at least 1, got {shape}")
+    n, c, h, w = shape
+    return PoolProblem(n, c, h, w, ("adaptive", h, p), ("adaptive", w, q), dtype=dtype)
 
 
 def _run(op: str, images: Array, single: bool, problem: PoolProblem, with_indices: bool = False) -> Any:
@@ -167,7 +171,9 @@ def max_pool2d(
             [13., 15.]]], dtype=float32)
     """
     images, single = image_batch(x, "x")
-    problem = _sliding_problem(images, kernel_size, stride, padding, dilation, ceil_mode, False)
+    problem = _sliding_problem(
+        images.shape, dtype_name(images.dtype), kernel_size, stride, padding, dilation, ceil_mode, False
+    )
     return _run("max_pool2d", images, single, problem, return_indices)
 
 
@@ -189,7 +195,9 @@ def avg_pool2d(
             [4., 4.]]], dtype=float32)
     """
     images, single = image_batch(x, "x")
-    problem = _sliding_problem(images, kernel_size, stride, padding, 1, ceil_mode, count_include_pad)
+    problem = _sliding_problem(
+        images.shape, dtype_name(images.dtype), kernel_size, stride, padding, 1, ceil_mode, count_include_pad
+    )
     y: Array = _run("avg_pool2d", images, single, problem)
     return y
 
@@ -202,11 +210,103 @@ def adaptive_avg_pool2d(x: Any, output_size: Any) -> Array:
     array([[[1.5]]], dtype=float32)
     """
     images, single = image_batch(x, "x")
-    y: Array = _run("avg_pool2d", images, single, _adaptive_problem(images, output_size))
+    y: Array = _run(
+        "avg_pool2d", images, single, _adaptive_problem(images.shape, dtype_name(images.dtype), output_size)
+    )
     return y
 
 
 def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima to a given (P, Q), windows as in `adaptive_avg_pool2d`; with return_indices also their positions."""
     images, single = image_batch(x, "x")
-    return _run("max_pool2d", images, single, _adaptive_problem(images, output_size), return_indices)
+    return _run(
+        "max_pool2d",
+        images,
+        single,
+        _adaptive_problem(images.shape, dtype_name(images.dtype), output_size),
+        return_indices,
+    )
+
+
+def _run_grad(op: str, images: Array, single: bool, problem: PoolProblem, *indices: Any) -> Array:
+    operands = [("grad", images), *(("indices", _index_batch(array, images, single)) for array in indices)]
+    for name, array in operands:
+        if array.shape != problem.y_shape:
+            raise ShapeError(f"{name}: expected the pooled shape {problem.y_shape}, got {array.shape}")
+    gx = empty_nhwc(images, (problem.n, problem.c, problem.h, problem.w))
+    find_kernel(op, images, problem).run(problem, *(to_nhwc(array) for _, array in operands), gx)
+    result = from_nhwc(gx, is_channels_last(images))
+    return result[0] if single else result
+
+
+def _image_shape(shape: Any, single: bool) -> tuple[int, ...]:
+    try:
+        extents = tuple(operator.index(extent) for extent in shape)
+    except TypeError:
+        raise ShapeError(f"input_shape: expected ints, got {shape!r}") from None
+    if len(extents) != (3 if single else 4) or min(extents) < 0:
+        raise ShapeError(f"input_shape: expected {'(C, H, W)' if single else '(N, C, H, W)'}, got {shape!r}")
+    return (1, *extents) if single else extents
+
+
+def _index_batch(indices: Any, grad: Array, single: bool) -> Array:
+    if not isinstance(indices, np.ndarray) and not is_cupy(indices):
+        raise DTypeError(f"indices: expected a NumPy or CuPy array, got {type(indices).__name__}")
+    require_same_device(grad, indices, "indices")
+    if indices.dtype != np.int64:
+        raise DTypeError(f"indices: expected int64, as max_pool2d returns them, got {indices.dtype.name}")
+    if indices.ndim != (3 if single else 4):
+        raise ShapeError(f"indices: expected as many dimensions as grad, got shape {indices.shape}")
+    at: Array = indices[np.newaxis] if single else indices
+    return at
+
+
+def max_pool2d_grad(
+    grad: Any,
+    indices: Any,
+    input_shape: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> Array:
+    """The gradient of `max_pool2d` with respect to x: grad (N, C, P, Q) where the maxima were, zero elsewhere.
+
+    indices are those that max_pool2d returned, input_shape is the shape of x; the values of x are not needed. A maximum
+    of several windows gets the sum of what they give, in the order of the windows. The memory format is that of grad.
+    """
+    images, single = image_batch(grad, "grad")
+    shape, dtype = _image_shape(input_shape, single), dtype_name(images.dtype)
+    problem = _sliding_problem(shape, dtype, kernel_size, stride, padding, dilation, ceil_mode, False)
+    return _run_grad("max_pool2d_grad", images, single, problem, indices)
+
+
+def avg_pool2d_grad(
+    grad: Any,
+    input_shape: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Array:
+    """The gradient of `avg_pool2d` with respect to x, whose shape is input_shape; in the memory format of grad."""
+    images, single = image_batch(grad, "grad")
+    shape, dtype = _image_shape(input_shape, single), dtype_name(images.dtype)
+    problem = _sliding_problem(shape, dtype, kernel_size, stride, padding, 1, ceil_mode, count_include_pad)
+    return _run_grad("avg_pool2d_grad", images, single, problem)
+
+
+def adaptive_avg_pool2d_grad(grad: Any, input_shape: Any) -> Array:
+    """The gradient of `adaptive_avg_pool2d` to the size of grad, with respect to x, whose shape is input_shape."""
+    images, single = image_batch(grad, "grad")
+    problem = _adaptive_problem(_image_shape(input_shape, single), dtype_name(images.dtype), images.shape[2:])
+    return _run_grad("avg_pool2d_grad", images, single, problem)
+
+
+def adaptive_max_pool2d_grad(grad: Any, indices: Any, input_shape: Any) -> Array:
+    """The gradient of `adaptive_max_pool2d` to the size of grad; arguments as in `max_pool2d_grad`."""
+    images, single = image_batch(grad, "grad")
+    problem = _adaptive_problem(_image_shape(input_shape, single), dtype_name(images.dtype), images.shape[2:])
+    return _run_grad("max_pool2d_grad", images, single, problem, indices)

@@ -6,13 +6,13 @@ its operations may ask for.
 
 from __future__ import annotations
 
-from . import elementwise
+from . import elementwise, pool
 from .device import Device
 from .source import KernelSource
 
 __all__ = ["Device", "KernelSource", "catalog", "register_on"]
 
-_FAMILIES = (elementwise,)
+_FAMILIES = (elementwise, pool)
 
 
 def catalog() -> list[KernelSource]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from ..array_memory import address_of
 from .source import KernelSource
 
 
@@ -33,6 +34,9 @@ class Device(Protocol):
     def constant(self, array: NDArray[Any]) -> Any:
         """The array in the device's memory, for good: a table that many launches read. Equal arrays are one."""
 
+    def copy(self, src: Any, dst: Any) -> None:
+        """dst[...] = src for equal shapes of up to 4 dimensions and equal dtypes, whatever the strides."""
+
     def processors(self) -> int:
         """Multiprocessors: how many blocks can run at the same time, at the least."""
 
@@ -44,3 +48,15 @@ CPP_TYPE = {"float32": "float", "float16": "fastconv::Half", "bfloat16": "fastco
 def blocks(count: int, each: int) -> int:
     """Blocks of `each` that cover `count`."""
     return -(-count // each)
+
+
+def vector_width(itemsize: int, run: int, *arrays: Any) -> int:
+    """How many elements a kernel moves as one: 16 bytes of them where they divide each `run` of contiguous ones and
+    all arrays begin at a multiple of 16 bytes, else 1. None stands for an array that is not there.
+
+    >>> vector_width(4, 12), vector_width(4, 6), vector_width(2, 12)
+    (4, 1, 1)
+    """
+    most = 16 // itemsize
+    aligned = run % most == 0 and all(array is None or address_of(array) % 16 == 0 for array in arrays)
+    return most if aligned else 1

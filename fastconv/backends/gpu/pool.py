@@ -1,0 +1,137 @@
+"""Pooling and its gradients: one kernel for windows of every kind, which are given as tables."""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..registry import Kernel, register
+from .device import CPP_TYPE, Device, blocks, vector_width
+from .source import KernelSource
+
+Table = NDArray[np.int32]
+
+_THREADS = 256
+
+
+def _max_pool(dtype: str, width: int, with_indices: bool) -> KernelSource:
+    arguments = f"{CPP_TYPE[dtype]}, {width}, {str(with_indices).lower()}"
+    return KernelSource("pool/pool.cuh", f"fastconv::max_pool<{arguments}>")
+
+
+def _avg_pool(dtype: str, width: int) -> KernelSource:
+    return KernelSource("pool/pool.cuh", f"fastconv::avg_pool<{CPP_TYPE[dtype]}, {width}>")
+
+
+def _max_pool_grad(dtype: str, width: int) -> KernelSource:
+    return KernelSource("pool/pool_grad.cuh", f"fastconv::max_pool_grad<{CPP_TYPE[dtype]}, {width}>")
+
+
+def _avg_pool_grad(dtype: str, width: int) -> KernelSource:
+    return KernelSource("pool/pool_grad.cuh", f"fastconv::avg_pool_grad<{CPP_TYPE[dtype]}, {width}>")
+
+
+def threads_over(columns: int, packs: int) -> tuple[int, int]:
+    """Threads of a block along the channels and along a row of pixels: most of 256, few of them idle.
+
+    >>> threads_over(56, 16), threads_over(112, 3), threads_over(1, 300)
+    ((16, 16), (3, 85), (150, 1))
+    """
+    across = blocks(packs, blocks(packs, _THREADS))
+    return across, min(columns, _THREADS // across)
+
+
+def holders(start: Table, end: Table, extent: int) -> tuple[Table, Table]:
+    """(first, last): of the windows [start, end), only first[i] <= window < last[i] can hold element i.
+
+    `end` never falls from window to window. `start` does where dilation carries a window's first tap over the leading
+    padding, and then the range holds a few windows too many.
+
+    >>> holders(np.int32([0, 2]), np.int32([3, 5]), 5)
+    (array([0, 0, 0, 1, 1], dtype=int32), array([1, 1, 2, 2, 2], dtype=int32))
+    """
+    element = np.arange(extent)
+    least_start_from_here = np.minimum.accumulate(start[::-1])[::-1]
+    first = np.searchsorted(end, element, side="right")
+    last = np.searchsorted(least_start_from_here, element, side="right")
+    return first.astype(np.int32), last.astype(np.int32)
+
+
+@lru_cache(maxsize=256)
+def _window_tables(problem: Any) -> Table:
+    rows, cols = problem.windows
+    return np.concatenate([*rows, *cols])
+
+
+@lru_cache(maxsize=256)
+def _holder_tables(problem: Any) -> Table:
+    rows, cols = problem.windows
+    parts = [*holders(rows[0], rows[1], problem.h), *holders(cols[0], cols[1], problem.w), rows[2], cols[2]]
+    return np.concatenate(parts)
+
+
+def _launch(
+    device: Device, kernel: KernelSource, problem: Any, width: int, over: tuple[int, int], arrays: tuple[Any, ...]
+) -> None:
+    """Threads over an image side of (rows, columns) pixels; `arrays` are the kernel's, tables included."""
+    rows, columns = over
+    packs = problem.c // width
+    across, down = threads_over(columns, packs)
+    blocks_w, blocks_c = blocks(columns, down), blocks(packs, across)
+    _, _, p, q = problem.y_shape
+    shape = struct.pack("<q8i", problem.c, problem.h, problem.w, p, q, *problem.dilation, blocks_w, blocks_c)
+    device.launch(kernel, (problem.n * rows * blocks_w * blocks_c, 1, 1), (across, down, 1), (*arrays, shape))
+
+
+def _run_max(device: Device, problem: Any, x: Any, y: Any, indices: Any) -> None:
+    if y.size:
+        width = vector_width(x.dtype.itemsize, problem.c, x, y, indices)
+        kernel = _max_pool(problem.dtype, width, indices is not None)
+        tables = device.constant(_window_tables(problem))
+        _launch(device, kernel, problem, width, problem.y_shape[2:], (x, y, indices, tables))
+
+
+def _run_avg(device: Device, problem: Any, x: Any, y: Any, indices: None) -> None:
+    if y.size:
+        width = vector_width(x.dtype.itemsize, problem.c, x, y)
+        tables = device.constant(_window_tables(problem))
+        _launch(device, _avg_pool(problem.dtype, width), problem, width, problem.y_shape[2:], (x, y, tables))
+
+
+def _run_max_grad(device: Device, problem: Any, grad: Any, indices: Any, gx: Any) -> None:
+    if gx.size:
+        width = vector_width(grad.dtype.itemsize, problem.c, grad, indices, gx)
+        arrays = (grad, indices, gx, device.constant(_holder_tables(problem)))
+        _launch(device, _max_pool_grad(problem.dtype, width), problem, width, (problem.h, problem.w), arrays)
+
+
+def _run_avg_grad(device: Device, problem: Any, grad: Any, gx: Any) -> None:
+    if gx.size:
+        width = vector_width(grad.dtype.itemsize, problem.c, grad, gx)
+        arrays = (grad, gx, device.constant(_holder_tables(problem)))
+        _launch(device, _avg_pool_grad(problem.dtype, width), problem, width, (problem.h, problem.w), arrays)
+
+
+def register_on(device: Device) -> None:
+    """Rows for one device."""
+    for op, algo, run in (
+        ("max_pool2d", "window", _run_max),
+        ("avg_pool2d", "window", _run_avg),
+        ("max_pool2d_grad", "gather", _run_max_grad),
+        ("avg_pool2d_grad", "gather", _run_avg_grad),
+    ):
+        register(Kernel(op, device.name, algo, partial(run, device)))
+
+
+def instances() -> list[KernelSource]:
+    """Every kernel of this family."""
+    widths = [(dtype, width) for dtype, most in _MOST.items() for width in (most, 1)]
+    with_or_without = [_max_pool(*each, with_indices) for each in widths for with_indices in (False, True)]
+    return with_or_without + [make(*each) for make in (_avg_pool, _max_pool_grad, _avg_pool_grad) for each in widths]
+
+
+_MOST = {"float32": 4, "float16": 8, "bfloat16": 8, "float64": 2}  # elements in 16 bytes
