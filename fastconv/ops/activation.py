@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError
-from ._arrays import Array, as_array, dense, dtype_name, empty, find_kernel, real, rows_of
+from ._arrays import Array, as_array, dense, dtype_name, empty, find_kernel, real, require_alike, rows_of
 
 
 @dataclass(frozen=True)
@@ -67,17 +67,18 @@ def silu(x: Any) -> Array:
     return _apply("silu", x)
 
 
-def _along(op: str, x: Any, dim: int) -> Array:
-    array = as_array(x, "x")
-    if not isinstance(dim, (int, np.integer)) or array.ndim == 0 or not -array.ndim <= dim < array.ndim:
-        raise ShapeError(f"dim: expected an axis of shape {array.shape}, got {dim}")
-    axes = [axis for axis in range(array.ndim) if axis != dim % array.ndim] + [dim % array.ndim]
-    last = array.transpose(axes)
-    rows = rows_of(dense(last))
-    y = empty(rows, rows.shape)
-    problem = ArrayProblem(rows.shape, dtype_name(rows.dtype))
-    find_kernel(op, rows, problem).run(problem, rows, y)
-    result: Array = y.reshape(last.shape).transpose([axes.index(axis) for axis in range(array.ndim)])
+def _along(op: str, dim: int, *arrays: Array) -> Array:
+    """Runs a kernel over rows along an axis of arrays of one shape."""
+    shape = arrays[0].shape
+    if not isinstance(dim, (int, np.integer)) or not shape or not -len(shape) <= dim < len(shape):
+        raise ShapeError(f"dim: expected an axis of shape {shape}, got {dim}")
+    axes = [axis for axis in range(len(shape)) if axis != dim % len(shape)] + [dim % len(shape)]
+    last = [array.transpose(axes) for array in arrays]
+    rows = [rows_of(dense(array)) for array in last]
+    y = empty(rows[0], rows[0].shape)
+    problem = ArrayProblem(rows[0].shape, dtype_name(rows[0].dtype))
+    find_kernel(op, rows[0], problem).run(problem, *rows, y)
+    result: Array = y.reshape(last[0].shape).transpose([axes.index(axis) for axis in range(len(shape))])
     return result
 
 
@@ -88,9 +89,27 @@ def softmax(x: Any, dim: int = -1) -> Array:
     >>> fc.ops.softmax(np.zeros(4, np.float32))
     array([0.25, 0.25, 0.25, 0.25], dtype=float32)
     """
-    return _along("softmax", x, dim)
+    return _along("softmax", dim, as_array(x, "x"))
 
 
 def log_softmax(x: Any, dim: int = -1) -> Array:
     """x - log(sum(e^x)) along an axis, shifted by the maximum."""
-    return _along("log_softmax", x, dim)
+    return _along("log_softmax", dim, as_array(x, "x"))
+
+
+def softmax_grad(y: Any, grad: Any, dim: int = -1) -> Array:
+    """The gradient of `softmax` to x, given its result y and the gradient of that: y (grad - sum(grad y))."""
+    return _along("softmax_grad", dim, *_result_and_grad(y, grad))
+
+
+def log_softmax_grad(y: Any, grad: Any, dim: int = -1) -> Array:
+    """The gradient of `log_softmax` to x, given its result y and the gradient of that: grad - e^y sum(grad)."""
+    return _along("log_softmax_grad", dim, *_result_and_grad(y, grad))
+
+
+def _result_and_grad(y: Any, grad: Any) -> tuple[Array, Array]:
+    result, given = as_array(y, "y"), as_array(grad, "grad")
+    require_alike(result, given, "grad")
+    if given.shape != result.shape:
+        raise ShapeError(f"grad: expected the shape of y, {result.shape}, got {given.shape}")
+    return result, given
