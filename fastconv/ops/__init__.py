@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from .activation import leaky_relu, log_softmax, relu, relu6, sigmoid, silu, softmax, tanh
+from .activation import (
+    leaky_relu,
+    log_softmax,
+    log_softmax_grad,
+    relu,
+    relu6,
+    sigmoid,
+    silu,
+    softmax,
+    softmax_grad,
+    tanh,
+)
 from .conv import conv1d, conv2d, prepare_weight
+from .conv_grad import conv2d_input_grad, conv2d_weight_grad
 from .explain import algorithms, explain
 from .layout import channels_last, concat, contiguous, pad
 from .linear import linear
-from .norm import batch_norm, local_response_norm
+from .loss import cross_entropy, cross_entropy_grad
+from .norm import batch_norm, batch_norm_grad, batch_norm_train, local_response_norm, local_response_norm_grad
 from .pool import (
     adaptive_avg_pool2d,
     adaptive_avg_pool2d_grad,
@@ -28,16 +41,24 @@ __all__ = [
     "avg_pool2d",
     "avg_pool2d_grad",
     "batch_norm",
+    "batch_norm_grad",
+    "batch_norm_train",
     "channels_last",
     "concat",
     "contiguous",
     "conv1d",
     "conv2d",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "cross_entropy",
+    "cross_entropy_grad",
     "explain",
     "leaky_relu",
     "linear",
     "local_response_norm",
+    "local_response_norm_grad",
     "log_softmax",
+    "log_softmax_grad",
     "max_pool2d",
     "max_pool2d_grad",
     "pad",
@@ -47,5 +68,6 @@ __all__ = [
     "sigmoid",
     "silu",
     "softmax",
+    "softmax_grad",
     "tanh",
 ]
