@@ -27,7 +27,7 @@ def test_the_sdist_holds_every_source(tmp_path):
         for path in (ROOT / folder).rglob("*")
         if path.is_file()
     ]
-    kinds = {".h", ".cc", ".py", ".pyi", ".txt", ".typed"}
+    kinds = {".h", ".cc", ".c", ".cuh", ".py", ".pyi", ".txt", ".typed"}
     missing = [
         str(path.relative_to(ROOT))
         for path in wanted
@@ -35,6 +35,23 @@ def test_the_sdist_holds_every_source(tmp_path):
     ]
     assert not missing
     assert {"pyproject.toml", "setup.py", "README.md", "LICENSE"} <= shipped
+
+
+def test_the_wheel_holds_the_kernel_sources(tmp_path):
+    """They are compiled when first used; what the build alone needs stays out."""
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", tmp_path, "build_py", "-d", tmp_path / "lib"]
+    child = subprocess.run(list(map(str, command)), check=False, cwd=ROOT, capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr[-800:]
+    shipped = tmp_path / "lib" / "fastconv" / "csrc"
+    names = {str(path.relative_to(shipped)) for path in shipped.rglob("*") if path.is_file()}
+    wanted = {
+        str(path.relative_to(ROOT / "csrc"))
+        for folder in ("cuda", "simt")
+        for path in (ROOT / "csrc" / folder).rglob("*")
+        if path.suffix in (".h", ".cuh")
+    }
+    assert wanted < names and "problem.h" in names
+    assert not any(name.startswith(("cpu", "launch", "bindings")) or name.endswith(".cc") for name in names)
 
 
 def test_build_folders_are_keyed_on_the_options(tmp_path):
