@@ -217,7 +217,7 @@ int64_t Executor::barrier(int id, int expected, bool wait, int64_t value, int64_
          {{"here", pc}});
   Barrier& barrier = barriers_[id];
   const bool whole = expected == thread_count_;
-  if (whole && live_ < thread_count_)
+  if (id == 0 && live_ < thread_count_)
     fail("early exit",
          who() + " waits for all threads of its block, but " + std::to_string(thread_count_ - live_) + " have ended",
          {{"it waits here", pc}});
@@ -278,13 +278,14 @@ void Executor::rendezvous(const char* instruction, uint32_t mask, void* operand,
   std::vector<Rendezvous>& meetings = meetings_[warp];
   Rendezvous* mine = nullptr;
   for (Rendezvous& meeting : meetings) {
-    if (!(meeting.mask & mask)) continue;
-    if (meeting.mask != mask || std::strcmp(meeting.instruction, instruction) != 0)
+    if (meeting.mask == mask && std::strcmp(meeting.instruction, instruction) == 0) {
+      mine = &meeting;
+    } else if ((meeting.mask & me) && (meeting.arrived & mask)) {  // they wait for us there, we for them here
       fail("divergence",
            "lanes of one warp meet in different instructions or with different masks: " + who() + " in " + instruction +
                ", others in " + meeting.instruction,
            {{"here", pc}, {"others", meeting.at}});
-    mine = &meeting;
+    }
   }
   if (!mine) {
     meetings.push_back(Rendezvous{mask, 0, instruction, pc, {}});

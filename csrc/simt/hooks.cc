@@ -92,6 +92,10 @@ struct SourceLocation {
 FC_HOOK void __ubsan_handle_out_of_bounds(SourceLocation* where, void*) {
   undefined(where, "out of bounds", "index outside the bounds of an array", __builtin_return_address(0));
 }
+FC_HOOK void __ubsan_handle_type_mismatch_v1(SourceLocation* where, void*) {
+  undefined(where, "misaligned", "access through a pointer that is not aligned for its type",
+            __builtin_return_address(0));
+}
 FC_HOOK void __ubsan_handle_shift_out_of_bounds(SourceLocation* where, void*, void*) {
   undefined(where, "undefined", "shift by more bits than there are", __builtin_return_address(0));
 }

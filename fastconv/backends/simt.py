@@ -28,7 +28,7 @@ from . import cpu
 from .disk_cache import DiskCache, key_of
 from .gpu import elementwise
 from .gpu.source import KernelSource
-from .source_tree import source_root
+from .source_tree import included_sources, source_root
 
 ORDERS = ("forward", "reverse", "random", "skew")
 COPIES = ("eager", "lazy", "random")
@@ -103,7 +103,7 @@ def launch(
     args: NumPy arrays (their memory is what the kernel may touch), None for a null pointer, NumPy scalars, or the
     bytes of a struct.
     """
-    library = _load(kernel)
+    library = compile_library(translation_unit(kernel), kernel.expression)
     memory = []
     packed = []
     for position, value in enumerate(args):
@@ -114,7 +114,7 @@ def launch(
             packed.append(pack_argument(value, position))
     now = _options
     report = _executor().launch(
-        library,
+        _load(library),
         grid,
         block,
         shared_bytes,
@@ -128,7 +128,7 @@ def launch(
     )
     if report is not None:
         kind, headline, notes = report
-        raise KernelError(kind, _explain(kernel, library_path(kernel), headline, notes))
+        raise KernelError(kind, _explain(kernel, library, headline, notes))
 
 
 def _extent(array: np.ndarray[Any, Any]) -> tuple[int, int]:
@@ -195,17 +195,18 @@ def _compiler() -> tuple[list[str], str]:
 
 
 # The compiler reports every access to hooks of ours (csrc/simt/hooks.cc); libtsan and libubsan are not linked.
+# DWARF 4: addr2line up to binutils 2.40 takes DWARF 5's file numbers for the wrong files.
 # No contraction: both sides, the GPU and this one, fuse a multiply-add where the kernel says fmaf and nowhere else.
 _FLAGS = [
     "-std=c++17",
     "-O1",
-    "-g",
+    "-gdwarf-4",
     "-fPIC",
     "-fvisibility=hidden",
     "-fno-strict-aliasing",
     "-ffp-contract=off",
     "-fno-optimize-sibling-calls",
-    "-fsanitize=thread,bounds,shift,integer-divide-by-zero,signed-integer-overflow",
+    "-fsanitize=thread,alignment,bounds,shift,integer-divide-by-zero,signed-integer-overflow",
     "-Wall",
     "-Wno-unknown-pragmas",
 ]
@@ -216,40 +217,29 @@ def _machine_flags() -> list[str]:
     return ["-mavx2", "-mfma", "-mf16c"] if "avx2" in _core.supported_isas() else []
 
 
-@lru_cache(maxsize=1)
-def _sources_key() -> str:
-    """Changes whenever any source that a kernel may include does."""
-    root = source_root()
-    files = sorted(path for folder in (root, root / "cuda", root / "simt") for path in _headers(folder, folder == root))
-    return key_of(*(part for path in files for part in (str(path.relative_to(root)), path.read_bytes())))
-
-
-def _headers(folder: Path, flat: bool) -> list[Path]:
-    pattern = "*" if flat else "**/*"
-    return [path for path in folder.glob(pattern) if path.suffix in (".h", ".cuh")]
-
-
 def translation_unit(kernel: KernelSource) -> str:
-    """The source that is compiled for a kernel."""
-    return f'#include "cuda/platform.cuh"\n#include "cuda/{kernel.file}"\nFC_SIMT_KERNEL({kernel.expression});\n'
+    """The source that is compiled for a kernel: of ours, or of anybody's file (named by its absolute path)."""
+    file = f"cuda/{kernel.file}"
+    if Path(kernel.file).is_absolute():
+        file = kernel.file
+        # So that the unit changes with the file: what it includes of ours is looked after by included_sources.
+        version = f"// {key_of(Path(file).read_bytes())}\n"
+    else:
+        version = ""
+    return f'{version}#include "cuda/platform.cuh"\n#include "{file}"\nFC_SIMT_KERNEL({kernel.expression});\n'
 
 
 @cache
-def library_path(kernel: KernelSource) -> Path:
-    """The compiled library of a kernel, made if it is not there."""
-    return compile_library(translation_unit(kernel), kernel.expression)
-
-
 def compile_library(source: str, name: str) -> Path:
     """Compiles a translation unit that ends in FC_SIMT_KERNEL. Raises KernelError with what the compiler says."""
     command, version = _compiler()
     executor = Path(str(_executor().__file__))
     flags = [*_FLAGS, *_machine_flags(), f"-I{source_root()}", f"-ffile-prefix-map={source_root()}{os.sep}="]
-    key = key_of(source, " ".join([*command, *flags]), version, str(executor), _sources_key())
+    key = key_of(source, " ".join([*command, *flags]), version, str(executor), *included_sources(source))
 
     def make(target: Path) -> None:
         unit, obj = target.with_suffix(".cc"), target.with_suffix(".o")
-        unit.write_text(f'#line 1 "{name}"\n{source}')
+        unit.write_text(source)
         _run([*command, *flags, "-c", str(unit), "-o", str(obj)], name)
         _run([*command, "-shared", str(obj), str(executor), "-o", str(target)], name)
 
@@ -263,13 +253,8 @@ def _run(command: list[str], name: str) -> None:
 
 
 @cache
-def _load(kernel: KernelSource) -> Any:
-    return load_library(library_path(kernel))
-
-
-def load_library(path: Path) -> Any:
-    """A compiled library, loaded."""
-    return _executor().Library(str(path))
+def _load(library: Path) -> Any:
+    return _executor().Library(str(library))
 
 
 def _explain(kernel: KernelSource, library: Path, headline: str, notes: Sequence[tuple[str, int]]) -> str:

@@ -61,6 +61,26 @@ FC_DEVICE BFloat16 from_compute<BFloat16>(float x) {
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(h.bits) : "f"(x));
   return h;
 }
+// As csrc/dtype.h has it: double to 16 bits in one rounding, by way of a float rounded to odd.
+FC_DEVICE float round_to_odd(double x) {
+  const float nearest = float(x);
+  const double back = double(nearest);
+  if (back == x || x != x) return nearest;
+  const bool away_from_zero = (back > x) == (x > 0);
+  return __uint_as_float((__float_as_uint(nearest) - (away_from_zero ? 1 : 0)) | 1u);
+}
+template <>
+FC_DEVICE float from_compute<float>(double x) {
+  return float(x);
+}
+template <>
+FC_DEVICE Half from_compute<Half>(double x) {
+  return from_compute<Half>(round_to_odd(x));
+}
+template <>
+FC_DEVICE BFloat16 from_compute<BFloat16>(double x) {
+  return from_compute<BFloat16>(round_to_odd(x));
+}
 // The nearest tf32, ties away from zero; mma.sync would cut the low 13 bits off.
 FC_DEVICE uint32_t to_tf32(float x) {
   uint32_t bits;
