@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .activation import (
+    activation_grad,
     leaky_relu,
     log_softmax,
     log_softmax_grad,
@@ -33,6 +34,7 @@ from .pool import (
 )
 
 __all__ = [
+    "activation_grad",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool2d_grad",
     "adaptive_max_pool2d",

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..backends.cpu import UNARY_CODE
+from ..errors import AlgorithmError, ShapeError
 from ._arrays import Array, as_array, dense, dtype_name, empty, find_kernel, real, require_alike, rows_of
 
 
@@ -22,19 +23,49 @@ class ArrayProblem:
         return "x".join(str(extent) for extent in self.shape)
 
 
-def _memory_order(x: Array) -> tuple[Array, list[int]]:
+def memory_order(x: Array) -> tuple[Array, list[int]]:
     """A dense array over the memory of x and the order of its axes: by stride, so that any dense layout is a view."""
     axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
     return dense(x.transpose(axes)), axes
 
 
+def logical_order(y: Array, axes: list[int]) -> Array:
+    """The array whose axes `memory_order` permuted, seen in its own order again."""
+    return y.transpose([axes.index(axis) for axis in range(y.ndim)]) if y.ndim else y
+
+
 def _apply(function: str, x: Any, slope: float = 0.0) -> Array:
     array = as_array(x, "x")
-    view, axes = _memory_order(array)
+    view, axes = memory_order(array)
     y = empty(view, view.shape)
     problem = ArrayProblem(array.shape, dtype_name(array.dtype))
     find_kernel("activation", view, problem).run(problem, view, y, function, slope)
-    return y.transpose([axes.index(axis) for axis in range(array.ndim)]) if array.ndim else y
+    return logical_order(y, axes)
+
+
+def activation_grad(x: Any, grad: Any, function: str, slope: float = 0.0) -> Array:
+    """grad f'(x), the gradient of an activation with respect to its input x, in the memory format of x.
+
+    function: relu, relu6, leaky_relu (whose negative_slope is `slope`), sigmoid, tanh or silu. As in PyTorch, relu lets
+    nothing through at 0, and relu6 nothing at 6.
+
+    >>> import numpy as np, fastconv as fc
+    >>> with fc.device("simt"):
+    ...     fc.ops.activation_grad(np.float32([-1, 2]), np.float32([5, 5]), "relu")
+    array([0., 5.], dtype=float32)
+    """
+    array, given = as_array(x, "x"), as_array(grad, "grad")
+    require_alike(array, given, "grad")
+    if given.shape != array.shape:
+        raise ShapeError(f"grad: expected the shape of x {array.shape}, got {given.shape}")
+    if function not in UNARY_CODE:
+        raise AlgorithmError(f"function: expected one of {', '.join(UNARY_CODE)}, got {function!r}")
+    view, axes = memory_order(array)
+    gx = empty(view, view.shape)
+    problem = ArrayProblem(array.shape, dtype_name(array.dtype))
+    kernel = find_kernel("activation_grad", view, problem)
+    kernel.run(problem, view, dense(given.transpose(axes)), gx, function, real(slope, "slope"))
+    return logical_order(gx, axes)
 
 
 def relu(x: Any) -> Array:

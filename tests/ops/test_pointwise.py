@@ -63,7 +63,7 @@ def test_activations(name, dtype, isa):
     assert np.isnan(y[0]) and y[1] == {"relu6": 6, "sigmoid": 1, "tanh": 1}.get(name, np.inf)
 
 
-def test_activations_keep_shape_and_format(isa):
+def test_activations_keep_shape_and_format(device):
     x = integers((2, 3, 5, 7), 0, "float32")
     for form in (
         x,
@@ -74,10 +74,11 @@ def test_activations_keep_shape_and_format(isa):
         x[:0],
         x[0, 0, 0, 0:1],
     ):
-        y = fc.ops.relu(form)
-        np.testing.assert_array_equal(y, np.maximum(form, 0))
-    assert fc.ops.relu(fc.ops.channels_last(x)).strides == fc.ops.channels_last(x).strides
-    assert fc.ops.relu(np.array(-1.0, np.float32)).shape == ()
+        y = fc.ops.relu(device.put(form))
+        np.testing.assert_array_equal(device.get(y), np.maximum(form, 0))
+    last = device.put(fc.ops.channels_last(x))
+    assert fc.ops.relu(last).strides == last.strides
+    assert fc.ops.relu(device.put(np.array(-1.0, np.float32))).shape == ()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
