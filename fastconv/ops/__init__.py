@@ -15,6 +15,7 @@ from .activation import (
     softmax_grad,
     tanh,
 )
+from .cast import cast
 from .conv import conv1d, conv2d, prepare_weight
 from .conv_grad import conv2d_input_grad, conv2d_weight_grad
 from .explain import algorithms, explain
@@ -45,6 +46,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_grad",
     "batch_norm_train",
+    "cast",
     "channels_last",
     "concat",
     "contiguous",

@@ -1,13 +1,18 @@
-"""Copies between memory formats, and functions of one element at a time."""
+"""Copies between memory formats and between storage types."""
 
 from __future__ import annotations
 
 import struct
+from functools import partial
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 
-from .device import Device, blocks
+from ...problem import ITEM_SIZE
+from ..array_memory import address_of
+from ..registry import Kernel, register
+from .device import CPP_TYPE, Device, blocks
 from .source import KernelSource
 
 _WORDS = {1: "uint8_t", 2: "uint16_t", 4: "uint32_t", 8: "uint64_t"}
@@ -55,10 +60,32 @@ def _as_transposition(src: Any, dst: Any) -> tuple[int, int, int] | None:
     return None
 
 
+def _cast_kernel(source: str, target: str, width: int) -> KernelSource:
+    return KernelSource("elementwise/cast.cuh", f"fastconv::cast<{CPP_TYPE[source]}, {CPP_TYPE[target]}, {width}>")
+
+
+def _most_cast(source: str, target: str) -> int:
+    """Elements in 16 bytes of the larger type."""
+    return 16 // max(ITEM_SIZE[source], ITEM_SIZE[target])
+
+
+def _cast(device: Device, problem: Any, x: Any, y: Any, target: str) -> None:
+    if x.size == 0:
+        return
+    most = _most_cast(problem.dtype, target)
+    aligned = all(address_of(array) % (most * array.dtype.itemsize) == 0 for array in (x, y))
+    width = most if aligned else 1
+    grid = (min(blocks(x.size, width * _THREADS), _MOST_BLOCKS), 1, 1)
+    device.launch(_cast_kernel(problem.dtype, target, width), grid, (_THREADS, 1, 1), (x, y, np.int64(x.size)))
+
+
 def register_on(device: Device) -> None:
     """Rows for one device."""
+    register(Kernel("cast", device.name, "vector", partial(_cast, device)))
 
 
 def instances() -> list[KernelSource]:
     """Every kernel of this family."""
-    return [make(size) for make in (_copy_strided, _transpose) for size in _WORDS]
+    copies = [make(size) for make in (_copy_strided, _transpose) for size in _WORDS]
+    pairs = list(permutations(CPP_TYPE, 2))
+    return copies + [_cast_kernel(*pair, width) for pair in pairs for width in (_most_cast(*pair), 1)]
