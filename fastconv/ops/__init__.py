@@ -18,6 +18,7 @@ from .activation import (
 from .cast import cast
 from .conv import conv1d, conv2d, prepare_weight
 from .conv_grad import conv2d_input_grad, conv2d_weight_grad
+from .dropout import dropout
 from .explain import algorithms, explain
 from .layout import channels_last, concat, contiguous, pad
 from .linear import linear
@@ -56,6 +57,7 @@ __all__ = [
     "conv2d_weight_grad",
     "cross_entropy",
     "cross_entropy_grad",
+    "dropout",
     "explain",
     "leaky_relu",
     "linear",
