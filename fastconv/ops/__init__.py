@@ -24,6 +24,7 @@ from .layout import channels_last, concat, contiguous, pad
 from .linear import linear
 from .loss import cross_entropy, cross_entropy_grad
 from .norm import batch_norm, batch_norm_grad, batch_norm_train, local_response_norm, local_response_norm_grad
+from .optimizer import adam_update, sgd_update
 from .pool import (
     adaptive_avg_pool2d,
     adaptive_avg_pool2d_grad,
@@ -37,6 +38,7 @@ from .pool import (
 
 __all__ = [
     "activation_grad",
+    "adam_update",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool2d_grad",
     "adaptive_max_pool2d",
@@ -71,6 +73,7 @@ __all__ = [
     "prepare_weight",
     "relu",
     "relu6",
+    "sgd_update",
     "sigmoid",
     "silu",
     "softmax",

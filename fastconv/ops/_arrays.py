@@ -158,17 +158,17 @@ def from_nhwc(y: Array, channels_last: bool) -> Array:
     return view if channels_last else dense(view)
 
 
-def check_out(out: Any, shape: tuple[int, ...], x: Array) -> Array:
-    """Raises unless `out` is a writable array of this shape and of the memory and dtype of x."""
+def check_out(out: Any, shape: tuple[int, ...], x: Array, name: str = "out") -> Array:
+    """Raises unless `out`, an argument called `name`, is a writable array of this shape and of the memory and dtype of x."""
     if not isinstance(out, np.ndarray) and not is_cupy(out):
-        raise DTypeError(f"out: expected a NumPy or CuPy array, got {type(out).__name__}")
+        raise DTypeError(f"{name}: expected a NumPy or CuPy array, got {type(out).__name__}")
     if out.shape != shape:
-        raise ShapeError(f"out: expected shape {shape}, got {out.shape}")
+        raise ShapeError(f"{name}: expected shape {shape}, got {out.shape}")
     if out.dtype != x.dtype:
-        raise DTypeError(f"out: expected dtype {x.dtype.name}, got {out.dtype.name}")
-    require_same_device(x, out, "out")
+        raise DTypeError(f"{name}: expected dtype {x.dtype.name}, got {out.dtype.name}")
+    require_same_device(x, out, name)
     if isinstance(out, np.ndarray) and not out.flags.writeable:
-        raise DTypeError("out: expected a writable array, got a read-only one")
+        raise DTypeError(f"{name}: expected a writable array, got a read-only one")
     array: Array = out
     return array
 
