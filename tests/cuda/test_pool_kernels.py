@@ -96,6 +96,26 @@ def test_gradients_are_the_adjoint(channels, dtype, device):
     assert (y * g.astype(np.float64)).sum() == (x.astype(np.float64) * gx).sum()
 
 
+@pytest.mark.parametrize("order", ["forward", "reverse", "random", "skew"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_wide_windows(dtype, order, device):
+    """Windows whose rows several threads share: all of an image, and overlapping ones over part of it."""
+    kind = np.float64 if dtype == "float64" else np.float32
+    for channels in (1, 3, 8, 300) if order == "skew" else (20,):
+        x = integers((2, channels, 13, 9), 0, dtype)
+        with simt.options(order=order, seed=5):
+            whole = device.get(fc.ops.adaptive_avg_pool2d(device.put(x), 1))
+            parts = device.get(fc.ops.avg_pool2d(device.put(x), (10, 6), 2, 3, True, False))
+        mean = x.astype(np.float64).mean((2, 3), keepdims=True)
+        np.testing.assert_array_equal(whole, mean.astype(kind).astype(x.dtype))
+        exact = np.zeros(parts.shape)
+        rows, cols = windows(13, 10, 2, 3, 1, True), list(windows(9, 6, 2, 3, 1, True))
+        for p, (_, hs, _) in enumerate(rows):
+            for q, (_, ws, _) in enumerate(cols):
+                exact[:, :, p, q] = x[:, :, hs][:, :, :, ws].astype(np.float64).mean((2, 3))
+        np.testing.assert_array_equal(parts, exact.astype(kind).astype(x.dtype))
+
+
 @pytest.mark.parametrize("size", [1, 3, (2, 5), 13])
 def test_adaptive_pools_and_their_gradients(size, device):
     """The windows of 13 outputs over 9 x 7 inputs overlap; float64, so that only the last bits are open."""

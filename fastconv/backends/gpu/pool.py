@@ -16,6 +16,8 @@ from .source import KernelSource
 Table = NDArray[np.int32]
 
 _THREADS = 256
+_WIDE_PACKS, _WIDE_ROWS = 32, 8  # of a block of wide_avg_pool
+_WIDE_WINDOW = 32  # pixels from which a window is worth several threads: 4 to 8 of them read 4 pixels or more each
 
 
 def _max_pool(dtype: str, width: int, with_indices: bool) -> KernelSource:
@@ -25,6 +27,10 @@ def _max_pool(dtype: str, width: int, with_indices: bool) -> KernelSource:
 
 def _avg_pool(dtype: str, width: int) -> KernelSource:
     return KernelSource("pool/pool.cuh", f"fastconv::avg_pool<{CPP_TYPE[dtype]}, {width}>")
+
+
+def _wide_avg_pool(dtype: str, width: int) -> KernelSource:
+    return KernelSource("pool/wide_avg_pool.cuh", f"fastconv::wide_avg_pool<{CPP_TYPE[dtype]}, {width}>")
 
 
 def _max_pool_grad(dtype: str, width: int) -> KernelSource:
@@ -74,6 +80,12 @@ def _holder_tables(problem: Any) -> Table:
     return np.concatenate(parts)
 
 
+def _shape(problem: Any, blocks_w: int, blocks_c: int) -> bytes:
+    """PoolShape of placement.cuh."""
+    _, _, p, q = problem.y_shape
+    return struct.pack("<q8i", problem.c, problem.h, problem.w, p, q, *problem.dilation, blocks_w, blocks_c)
+
+
 def _launch(
     device: Device, kernel: KernelSource, problem: Any, width: int, over: tuple[int, int], arrays: tuple[Any, ...]
 ) -> None:
@@ -82,8 +94,7 @@ def _launch(
     packs = problem.c // width
     across, down = threads_over(columns, packs)
     blocks_w, blocks_c = blocks(columns, down), blocks(packs, across)
-    _, _, p, q = problem.y_shape
-    shape = struct.pack("<q8i", problem.c, problem.h, problem.w, p, q, *problem.dilation, blocks_w, blocks_c)
+    shape = _shape(problem, blocks_w, blocks_c)
     device.launch(kernel, (problem.n * rows * blocks_w * blocks_c, 1, 1), (across, down, 1), (*arrays, shape))
 
 
@@ -100,6 +111,24 @@ def _run_avg(device: Device, problem: Any, x: Any, y: Any, indices: None) -> Non
         width = vector_width(x.dtype.itemsize, problem.c, x, y)
         tables = device.constant(_window_tables(problem))
         _launch(device, _avg_pool(problem.dtype, width), problem, width, problem.y_shape[2:], (x, y, tables))
+
+
+def _run_wide_avg(device: Device, problem: Any, x: Any, y: Any, indices: None) -> None:
+    if y.size:
+        width = vector_width(x.dtype.itemsize, problem.c, x, y)
+        blocks_c = blocks(problem.c // width, _WIDE_PACKS)
+        arguments = (x, y, device.constant(_window_tables(problem)), _shape(problem, 1, blocks_c))
+        grid = (y.size // problem.c * blocks_c, 1, 1)
+        device.launch(_wide_avg_pool(problem.dtype, width), grid, (_WIDE_PACKS * _WIDE_ROWS, 1, 1), arguments)
+
+
+def _too_small(problem: Any) -> str | None:
+    """Why wide_avg_pool does not take a problem: a rule of the window, not of the batch."""
+    rows, cols = problem.windows
+    height, width = int((rows[1] - rows[0]).max()), int((cols[1] - cols[0]).max())
+    if height < _WIDE_ROWS // 2 or height * width < _WIDE_WINDOW:
+        return f"windows of {height} x {width}: takes at least {_WIDE_ROWS // 2} rows and {_WIDE_WINDOW} pixels"
+    return None
 
 
 def _run_max_grad(device: Device, problem: Any, grad: Any, indices: Any, gx: Any) -> None:
@@ -125,13 +154,17 @@ def register_on(device: Device) -> None:
         ("avg_pool2d_grad", "gather", _run_avg_grad),
     ):
         register(Kernel(op, device.name, algo, partial(run, device)))
+    wide = partial(_run_wide_avg, device)
+    register(Kernel("avg_pool2d", device.name, "wide_window", wide, refuses=_too_small, cost=lambda problem: 0.5))
 
 
 def instances() -> list[KernelSource]:
     """Every kernel of this family."""
     widths = [(dtype, width) for dtype, most in _MOST.items() for width in (most, 1)]
     with_or_without = [_max_pool(*each, with_indices) for each in widths for with_indices in (False, True)]
-    return with_or_without + [make(*each) for make in (_avg_pool, _max_pool_grad, _avg_pool_grad) for each in widths]
+    return with_or_without + [
+        make(*each) for make in (_avg_pool, _wide_avg_pool, _max_pool_grad, _avg_pool_grad) for each in widths
+    ]
 
 
 _MOST = {"float32": 4, "float16": 8, "bfloat16": 8, "float64": 2}  # elements in 16 bytes
