@@ -18,7 +18,7 @@
 namespace fastconv {
 
 template <class T, class Tile, int kStages, bool kAligned>
-__global__ void __launch_bounds__(Tile::kThreads)
+__global__ void __launch_bounds__(Tile::kThreads, 1)
     implicit_dgrad(const T* dy, const T* w, T* dx, const ConvProblem d, int vectors) {
   using TileA = SharedTile<T, Tile::kM, Tile::kK>;
   using TileB = SharedTile<T, Tile::kK, Tile::kN>;

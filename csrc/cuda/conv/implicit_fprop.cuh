@@ -23,8 +23,9 @@
 
 namespace fastconv {
 
+// "at least 1 block" is said so that ptxas does not spill to fit one more block than shared memory holds anyway.
 template <class T, class Tile, int kStages, bool kAligned>
-__global__ void __launch_bounds__(Tile::kThreads)
+__global__ void __launch_bounds__(Tile::kThreads, 1)
     implicit_fprop(const T* x, const T* w, const Compute<T>* bias, const T* residual, T* y, const ConvProblem d,
                    int activation, int vectors) {
   using TileA = SharedTile<T, Tile::kM, Tile::kK>;

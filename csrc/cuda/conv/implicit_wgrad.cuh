@@ -17,7 +17,7 @@ namespace fastconv {
 
 // The grid is (tiles of k x tiles of c x taps, splits, groups); `run` is the pixels of a split, a multiple of kK.
 template <class T, class Tile, int kStages, bool kAligned>
-__global__ void __launch_bounds__(Tile::kThreads)
+__global__ void __launch_bounds__(Tile::kThreads, 1)
     implicit_wgrad(const T* dy, const T* x, typename Tile::Accumulator* partial, const ConvProblem d, int run) {
   using TileA = SharedTile<T, Tile::kK, Tile::kM>;
   using TileB = SharedTile<T, Tile::kK, Tile::kN>;

@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 _MOST_PIXELS = 1 << 30  # kernels count pixels in 32 bits
 _VECTOR = 16
 
-_SASS = {"mma": ("HMMA", "LDSM"), "fma": ("FFMA",), "double": ("DFMA",)}
+# ldmatrix cannot transpose 32-bit elements, and a weight gradient has both operands transposed.
+_SASS = {"mma": ("HMMA", "LDSM"), "mma_of_words": ("HMMA",), "fma": ("FFMA",), "double": ("DFMA",)}
 
 
-def _sass(precision: str, aligned: bool) -> tuple[str, ...]:
+def _sass(direction: str, precision: str, aligned: bool) -> tuple[str, ...]:
     kind = {"float32": "fma", "float64": "double"}.get(precision, "mma")
+    if precision == "tf32" and direction == "wgrad":
+        kind = "mma_of_words"
     return _SASS[kind] + (("LDGSTS",) if aligned else ())
 
 
@@ -43,7 +46,7 @@ def kernel_source(direction: str, precision: str, tile: Tile, aligned: bool) -> 
     return KernelSource(
         f"conv/implicit_{direction}.cuh",
         f"fastconv::implicit_{direction}<{arguments}>",
-        _sass(precision, aligned),
+        _sass(direction, precision, aligned),
         min(255, 65536 // tile.threads),
     )
 

@@ -125,7 +125,7 @@ def _clocks(
 ) -> tuple[float, str]:
     size = ITEM_SIZE[precision]
     count = blocks(m, tile.m) * blocks(n, tile.n) * products
-    steps = k_runs * blocks(k_run, tile.k)
+    steps = max(k_runs * blocks(k_run, tile.k), 1)
     # A step reads every operand of a warp from shared memory, and writes both tiles there once.
     warps_m, warps_n = tile.warps or (4, 4)
     read = (tile.m * warps_n + tile.n * warps_m) * tile.k * size

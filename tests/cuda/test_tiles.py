@@ -1,0 +1,97 @@
+"""The choice of tiles, over the layers of the zoo: every output once, every product once."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import itertools
+
+import pytest
+
+from fastconv.backends.gpu import conv, tiles
+from fastconv.bench.suites import list_suites, resolve
+from fastconv.problem import ConvProblem
+
+PRECISIONS = ("float16", "tf32", "float32", "float64")
+
+
+def suite_problems():
+    layers = [layer.problem for name in list_suites() for layer in resolve(name)]
+    return [problem for problem in layers if isinstance(problem, ConvProblem)]
+
+
+def covered(extent, tile):
+    """Tiles of an extent as ranges: they must partition it."""
+    ranges = [(start, min(start + tile, extent)) for start in range(0, extent, tile)]
+    assert ranges[0][0] == 0 and ranges[-1][1] == extent
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(ranges))
+    return len(ranges)
+
+
+def check(problem, precision):
+    """Grid, steps and splits as the kernels compute them from the tile."""
+    d = problem
+    group_c, group_k, pixels = d.c // d.groups, d.k // d.groups, d.n * d.p * d.q
+    choice = conv.fprop_tile(d, precision, 132)
+    assert choice.reason and choice.clocks > 0
+    assert covered(pixels, choice.tile.m) * covered(group_k, choice.tile.n) < 1 << 31
+    dgrad = conv.dgrad_tile(d, precision, 132).tile
+    classes = [(a, b) for a in range(d.stride[0]) for b in range(d.stride[1]) if a < d.h and b < d.w]
+    of_classes = [d.n * -(-(d.h - a) // d.stride[0]) * -(-(d.w - b) // d.stride[1]) for a, b in classes]
+    assert sum(of_classes) == d.n * d.h * d.w
+    assert all(covered(count, dgrad.m) for count in of_classes) and covered(group_c, dgrad.n)
+    tile, splits, run = conv.wgrad_tile(d, precision)
+    assert run % tile.k == 0 and (splits - 1) * run < pixels <= splits * run
+    for used, size in ((choice.tile, 16), (dgrad, 16), (tile, 16)):
+        assert (
+            used.threads in (128, 256) and used.shared_bytes(tiles.ITEM_SIZE[precision], max(4, size // 4)) <= 99 << 10
+        )
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_tiles_partition_every_layer_of_the_suites(precision):
+    for problem in suite_problems():
+        check(dataclasses.replace(problem, name=""), precision)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_tiles_partition_every_layer_of_the_zoo(data, precision):
+    with (data / "zoo" / "zoo_conv_layers.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 3000
+    for row in rows:
+        check(zoo_problem(row), precision)
+
+
+def zoo_problem(row):
+    number = {key: int(value) for key, value in row.items() if key not in ("model", "layer")}
+    problem = ConvProblem(
+        *(number[key] for key in "NCHWKRS"),
+        stride=(number["sh"], number["sw"]),
+        padding=((number["ph"],) * 2, (number["pw"],) * 2),
+        dilation=(number["dh"], number["dw"]),
+        groups=number["groups"],
+    )
+    assert (problem.p, problem.q, problem.macs) == (number["P"], number["Q"], number["macs"])
+    return problem
+
+
+def test_the_choice_follows_the_problem():
+    """Large products take large tiles; few pixels or filters take small ones; all say why."""
+    large = conv.fprop_tile(ConvProblem.parse("mb32ic256ih56oc256kh3ph1", "float16"), "float16", 132)
+    assert (large.tile.m, large.tile.n) == (128, 128) and "waves" in large.reason
+    few_filters = conv.fprop_tile(ConvProblem.parse("mb32ic64ih56oc32kh3ph1", "float16"), "float16", 132)
+    assert few_filters.tile.n == 32 and "100%" in few_filters.reason
+    one_image = conv.fprop_tile(ConvProblem.parse("mb1ic256ih14oc256kh3ph1", "float16"), "float16", 132)
+    assert one_image.tile.m * one_image.tile.n < 128 * 128
+    short = conv.fprop_tile(ConvProblem.parse("mb8ic32ih28oc64kh3ph1", "float16"), "float16", 132)
+    assert short.tile.k == 32
+
+
+def test_splits_do_not_depend_on_the_device_or_the_tiling_of_other_axes():
+    problem = ConvProblem.parse("mb8ic64ih56oc64kh3ph1", "float16")
+    assert conv.wgrad_tile(problem, "float16") == conv.wgrad_tile(problem, "float16", True)
+    assert tiles.split_pixels(100, 32, 1) == (1, 256)
+    assert tiles.split_pixels(25088, 32, 9) == (28, 896)
+    assert tiles.split_pixels(0, 32, 1) == (1, 256)
