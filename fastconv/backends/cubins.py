@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from ..errors import DeviceError
 from . import nvrtc
 from .disk_cache import DiskCache, key_of
 from .gpu.source import KernelSource
-from .source_tree import source_root
+from .source_tree import included_sources, source_root
 
 # No contraction, as on the CPU: where kernels want a fused multiply-add they say so.
 OPTIONS = (*nvrtc.DEFAULT_OPTIONS, "-fmad=false")
@@ -27,8 +26,6 @@ ARCHS = {
     (10, 0): "sm_100a",
     (12, 0): "sm_120a",
 }
-
-_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,8 @@ def arch_for(major: int, minor: int) -> str:
 
 
 def translation_unit(files: Sequence[str]) -> str:
-    """What NVRTC is given for kernels of these files."""
-    return "".join(f'#include "cuda/{file}"\n' for file in files)
+    """What NVRTC is given for kernels of these files: ours by their names, anybody's by their absolute paths."""
+    return "".join(f'#include "{file if Path(file).is_absolute() else f"cuda/{file}"}"\n' for file in files)
 
 
 def compile_together(kernels: Sequence[KernelSource], arch: str) -> nvrtc.Compiled:
@@ -98,33 +95,13 @@ def cubin_key(kernel: KernelSource, arch: str) -> str:
     """Depends on all that the cubin depends on: sources, options, architecture and compiler."""
     from .. import __version__  # not there yet while fastconv is being imported
 
-    root = source_root()
-    parts: list[str | bytes] = [kernel.file, kernel.expression, arch, *OPTIONS]
-    parts += [*map(str, nvrtc.version()), nvrtc.headers_version(), __version__]
-    for path in included(root / "cuda" / kernel.file, root):
-        parts += [path.relative_to(root).as_posix(), path.read_bytes()]
-    return key_of(*parts)
-
-
-def included(file: Path, root: Path) -> list[Path]:
-    """The file and all that it includes by quotes, directly or not, as far as it is below root.
-
-    What kernels include for the executor alone is left out. Raises DeviceError for a file that is not there.
-    """
+    file = source_root() / "cuda" / kernel.file
     if not file.is_file():
-        raise DeviceError(f"kernel file: expected one below {root / 'cuda'}, got {str(file)!r}")
-    found = {file: None}  # in the order of discovery
-    waiting = [file]
-    while waiting:
-        current = waiting.pop()
-        for name in _INCLUDE.findall(current.read_text()):
-            for candidate in (current.parent / name, root / name):
-                path = candidate.resolve()
-                inside = path.is_relative_to(root) and not path.is_relative_to(root / "simt")
-                if inside and path.is_file() and path not in found:
-                    found[path] = None
-                    waiting.append(path)
-    return list(found)
+        raise DeviceError(f"kernel file: expected one below {source_root() / 'cuda'}, got {str(file)!r}")
+    parts = [kernel.file, kernel.expression, arch, *OPTIONS]
+    parts += [*map(str, nvrtc.version()), nvrtc.headers_version(), __version__]
+    # What kernels include for the executor alone does not count.
+    return key_of(*parts, *included_sources(translation_unit([kernel.file]), but="simt"))
 
 
 def _unpack(entry: bytes | None) -> Cubin | None:

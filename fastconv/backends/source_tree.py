@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-from functools import cache
 from pathlib import Path
 
 from ..errors import DeviceError
@@ -26,20 +26,22 @@ def source_root() -> Path:
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.MULTILINE)
 
 
-def included_sources(text: str) -> list[str]:
-    """Names and contents, in turn, of all files under `source_root` that a source includes, directly or not: what a
-    compiled kernel depends on besides its own text. (Read once a process: an edit is seen by the next one.)"""
-    found: dict[str, str] = {}
-    pending = _INCLUDE.findall(text)
+def included_sources(text: str, but: str | None = None) -> list[str]:
+    """Names and contents, in turn, of all files that a source includes by quotes, directly or not, as far as they are
+    there: what a compiled kernel depends on besides its own text. Those below the folder `but` of the sources are
+    left out.
+    """
+    root = source_root()
+    found: dict[Path, str] = {}
+    pending = [(name, root) for name in _INCLUDE.findall(text)]
     while pending:
-        name = pending.pop()
-        if name not in found and (content := _content(name)) is not None:
-            found[name] = content
-            pending += _INCLUDE.findall(content)
-    return [part for name in sorted(found) for part in (name, found[name])]
-
-
-@cache
-def _content(name: str) -> str | None:
-    file = source_root() / name  # an absolute name stays what it is
-    return file.read_text() if file.is_file() else None
+        name, folder = pending.pop()
+        for file in (
+            (folder / name).resolve(),
+            (root / name).resolve(),
+        ):  # beside the file that includes it, or below -I
+            if file in found or not file.is_file() or (but is not None and file.is_relative_to(root / but)):
+                continue
+            found[file] = file.read_text()
+            pending += [(more, file.parent) for more in _INCLUDE.findall(found[file])]
+    return [part for file in sorted(found) for part in (os.path.relpath(file, root), found[file])]

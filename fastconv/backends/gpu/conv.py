@@ -198,8 +198,7 @@ def _implicit_wgrad(device: Device, precision: str) -> Any:
         shared = tile.shared_bytes(size, accumulator.itemsize)
         device.launch(source, grid, (tile.threads, 1, 1), arguments, shared)
         summing = (min(blocks(dw.size, 256), 1 << 16), 1, 1)
-        arguments = (partial, dw, np.int64(dw.size), np.int32(splits))
-        device.launch(_sum_splits(d.dtype), summing, (256, 1, 1), arguments)
+        device.launch(_sum_splits(d.dtype), summing, (256, 1, 1), (partial, dw, np.int64(dw.size), np.int32(splits)))
 
     return run
 
