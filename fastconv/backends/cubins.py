@@ -101,7 +101,7 @@ def cubin_key(kernel: KernelSource, arch: str) -> str:
     parts = [kernel.file, kernel.expression, arch, *OPTIONS]
     parts += [*map(str, nvrtc.version()), nvrtc.headers_version(), __version__]
     # What kernels include for the executor alone does not count.
-    return key_of(*parts, *included_sources(translation_unit([kernel.file]), but="simt"))
+    return key_of(*parts, *included_sources(translation_unit([kernel.file]), source_root(), but="simt"))
 
 
 def _unpack(entry: bytes | None) -> Cubin | None:

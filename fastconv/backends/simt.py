@@ -235,7 +235,7 @@ def compile_library(source: str, name: str) -> Path:
     command, version = _compiler()
     executor = Path(str(_executor().__file__))
     flags = [*_FLAGS, *_machine_flags(), f"-I{source_root()}", f"-ffile-prefix-map={source_root()}{os.sep}="]
-    key = key_of(source, " ".join([*command, *flags]), version, str(executor), *included_sources(source))
+    key = key_of(source, " ".join([*command, *flags]), version, str(executor), *included_sources(source, source_root()))
 
     def make(target: Path) -> None:
         unit, obj = target.with_suffix(".cc"), target.with_suffix(".o")

@@ -26,12 +26,11 @@ def source_root() -> Path:
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.MULTILINE)
 
 
-def included_sources(text: str, but: str | None = None) -> list[str]:
+def included_sources(text: str, root: Path, but: str | None = None) -> list[str]:
     """Names and contents, in turn, of all files that a source includes by quotes, directly or not, as far as they are
-    there: what a compiled kernel depends on besides its own text. Those below the folder `but` of the sources are
-    left out.
+    there: what a compiled kernel depends on besides its own text. `root` is where -I leads; what lies below its folder
+    `but` is left out.
     """
-    root = source_root()
     found: dict[Path, str] = {}
     pending = [(name, root) for name in _INCLUDE.findall(text)]
     while pending:
