@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads, 2)
 #pragma unroll
     for (int s = 0; s < kSize; ++s) taps[s] = load_pack<kWidth>(w + (r * kSize + s) * d.k + to.c);
 #pragma unroll
-    for (int j = -kBehind; j <= kAhead; ++j) {
+    for (int j = kAhead; j >= -kBehind; --j) {  // backwards: every sum meets s upwards, as in the general kernel
       if (base + j < 0 || base + j >= d.q) continue;
       const Pack<T, kWidth> v = load_pack<kWidth>(line + (base + j) * d.k);
 #pragma unroll
