@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.backends import placement, registry, simt
+from fastconv.backends import registry, simt
 from fastconv.backends.gpu import depthwise
 from fastconv.errors import AlgorithmError
 from fastconv.nn.module import numpy_dtype
 from fastconv.problem import ConvProblem
 from tests.conv_check import DTYPES, integers, numpy_conv2d
+
+# The CUDA kernels: in the executor, and on a GPU.
+pytestmark = pytest.mark.parametrize("device", ["simt", pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True)
+
 
 PROBLEMS = [
     ConvProblem(2, 8, 7, 9, 8, 3, 3, (1, 1), ((1, 1), (1, 1)), groups=8),
@@ -32,14 +36,6 @@ PROBLEMS = [
     ConvProblem(1, 20, 1, 30, 20, 1, 4, (1, 1), ((0, 0), (2, 1)), groups=20),
     ConvProblem(0, 8, 7, 9, 8, 3, 3, (1, 1), ((1, 1), (1, 1)), groups=8),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _on_executor():
-    if missing := placement.BACKENDS["simt"].available():
-        pytest.skip(missing)
-    with fc.device("simt"):
-        yield
 
 
 def of(problem, dtype):
@@ -73,22 +69,22 @@ def numpy_gradients(x, weight, grad, d):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
-def test_exact_on_integers(problem, dtype):
+def test_exact_on_integers(ops, problem, dtype):
     d = of(problem, dtype)
     x, w, g = operands(d, dtype)
     bias, residual = integers((d.k,), 3, dtype), integers(d.y_shape, 4, dtype)
     exact = numpy_conv2d(x, w, d) if d.n else np.zeros(d.y_shape)
     for form in (x, fc.ops.channels_last(x)):
-        y = fc.ops.conv2d(form, w, None, *arguments(d), algo="depthwise")
+        y = ops.conv2d(form, w, None, *arguments(d), algo="depthwise")
         np.testing.assert_array_equal(y, exact.astype(y.dtype))
-    fused = fc.ops.conv2d(x, w, bias, *arguments(d), activation="relu6", residual=residual, algo="depthwise")
+    fused = ops.conv2d(x, w, bias, *arguments(d), activation="relu6", residual=residual, algo="depthwise")
     total = np.clip(exact + bias.astype(np.float64).reshape(1, -1, 1, 1) + residual.astype(np.float64), 0, 6)
     np.testing.assert_array_equal(fused, total.astype(y.dtype))
 
     exact_dx, exact_dw = numpy_gradients(x, w, g, d)
-    dx = fc.ops.conv2d_input_grad(g, w, d.x_shape, *arguments(d), algo="depthwise")
+    dx = ops.conv2d_input_grad(g, w, d.x_shape, *arguments(d), algo="depthwise")
     np.testing.assert_array_equal(dx, exact_dx.astype(dx.dtype))
-    dw = fc.ops.conv2d_weight_grad(g, x, d.weight_shape, *arguments(d), algo="depthwise")
+    dw = ops.conv2d_weight_grad(g, x, d.weight_shape, *arguments(d), algo="depthwise")
     np.testing.assert_array_equal(dw, exact_dw.astype(dw.dtype))
     if dtype in ("float32", "float64"):  # no rounding: the three are one trilinear form
         forward, g64 = (y.astype(np.float64) * g.astype(np.float64)).sum(), dw.astype(np.float64)
@@ -96,17 +92,17 @@ def test_exact_on_integers(problem, dtype):
 
 
 @pytest.mark.parametrize("activation", ["silu", "sigmoid"])
-def test_activations_are_fused(activation):
+def test_activations_are_fused(ops, activation):
     d = PROBLEMS[0]
     x, w, _ = operands(d, "float32")
-    y = fc.ops.conv2d(x, w, None, *arguments(d), activation=activation, algo="depthwise")
+    y = ops.conv2d(x, w, None, *arguments(d), activation=activation, algo="depthwise")
     z = numpy_conv2d(x, w, d)
     exact = {"silu": z / (1 + np.exp(-z)), "sigmoid": 1 / (1 + np.exp(-z))}[activation]
     np.testing.assert_allclose(y, exact, rtol=1e-6)
 
 
 @pytest.mark.parametrize("order", simt.ORDERS)
-def test_bits_depend_neither_on_the_order_of_threads_nor_on_the_batch(order):
+def test_bits_depend_neither_on_the_order_of_threads_nor_on_the_batch(ops, order):
     generator = np.random.default_rng(0)
     for problem in (PROBLEMS[2], PROBLEMS[10], PROBLEMS[12]):
         d = of(problem, "float16")
@@ -117,9 +113,9 @@ def test_bits_depend_neither_on_the_order_of_threads_nor_on_the_batch(order):
 
         def everything(x=x, w=w, g=g, rest=rest):
             return (
-                fc.ops.conv2d(x, w, None, *rest, algo="depthwise"),
-                fc.ops.conv2d_input_grad(g, w, x.shape, *rest, algo="depthwise"),
-                fc.ops.conv2d_weight_grad(g, x, w.shape, *rest, algo="depthwise"),
+                ops.conv2d(x, w, None, *rest, algo="depthwise"),
+                ops.conv2d_input_grad(g, w, x.shape, *rest, algo="depthwise"),
+                ops.conv2d_weight_grad(g, x, w.shape, *rest, algo="depthwise"),
             )
 
         expected = everything()
@@ -132,7 +128,7 @@ def test_bits_depend_neither_on_the_order_of_threads_nor_on_the_batch(order):
             np.testing.assert_array_equal(one_dx[0], dx[1])
 
 
-def test_weight_gradient_over_several_chunks():
+def test_weight_gradient_over_several_chunks(ops):
     for problem in (
         ConvProblem(2, 8, 150, 6, 8, 3, 3, (1, 1), ((1, 1), (1, 1)), groups=8),
         ConvProblem(2, 3, 300, 5, 6, 3, 2, (1, 1), ((1, 1), (1, 1)), groups=3),
@@ -141,44 +137,51 @@ def test_weight_gradient_over_several_chunks():
         rows, chunks = depthwise.wgrad_split(problem, width)
         assert chunks > 1 and rows * chunks >= problem.n * problem.p > rows * (chunks - 1)
         x, w, g = operands(problem, "float32")
-        dw = fc.ops.conv2d_weight_grad(g, x, w.shape, *arguments(problem), algo="depthwise")
+        dw = ops.conv2d_weight_grad(g, x, w.shape, *arguments(problem), algo="depthwise")
         np.testing.assert_array_equal(dw, numpy_gradients(x, w, g, problem)[1])
 
 
-def test_padding_is_zero_and_infinities_stay_where_they_are():
+def test_padding_is_zero_and_infinities_stay_where_they_are(ops):
     d = ConvProblem(1, 4, 5, 9, 4, 3, 3, (1, 1), ((1, 1), (1, 1)), groups=4)
     x = np.zeros(d.x_shape, np.float32)
     x[..., 0] = np.inf  # a window over the right edge must not read the next row's
-    y = fc.ops.conv2d(x, np.ones(d.weight_shape, np.float32), None, *arguments(d), algo="depthwise")
+    y = ops.conv2d(x, np.ones(d.weight_shape, np.float32), None, *arguments(d), algo="depthwise")
     assert np.isinf(y[..., :2]).all() and (y[..., 2:] == 0).all()
     w = np.ones(d.weight_shape, np.float32)
     w[:, :, 0, 0] = np.inf  # as the formula has it: 0 x Inf on padding, also in the general kernel
     for channels in (slice(None), slice(0, 3)):
         ones = np.ones((1, *w[channels].shape[:1], 5, 9), np.float32)
-        y = fc.ops.conv2d(ones, w[channels], None, 1, 1, 1, ones.shape[1], algo="depthwise")
+        y = ops.conv2d(ones, w[channels], None, 1, 1, 1, ones.shape[1], algo="depthwise")
         assert np.isnan(y[:, :, 0]).all() and np.isnan(y[:, :, :, 0]).all() and (y[:, :, 1:, 1:] == np.inf).all()
         # Backward there is no padding: what does not exist adds nothing.
-        dx = fc.ops.conv2d_input_grad(ones, w[channels], ones.shape, 1, 1, 1, ones.shape[1], algo="depthwise")
+        dx = ops.conv2d_input_grad(ones, w[channels], ones.shape, 1, 1, 1, ones.shape[1], algo="depthwise")
         assert not np.isnan(dx).any() and np.isfinite(dx[:, :, -1]).all() and np.isinf(dx[:, :, :-1, :-1]).all()
 
 
-def test_unaligned_memory_takes_the_scalar_kernel():
-    d = PROBLEMS[0]
-    x, w, _ = operands(d, "float32")
-    memory = np.zeros(x.size + 1, np.float32)
-    shifted = memory[1:].reshape(2, 7, 9, 8).transpose(0, 3, 1, 2)
-    shifted[...] = x
-    np.testing.assert_array_equal(
-        fc.ops.conv2d(shifted, w, None, *arguments(d), algo="depthwise"), numpy_conv2d(x, w, d).astype(np.float32)
-    )
+def test_unaligned_memory_takes_the_scalar_kernel_and_gets_the_same_bits(ops):
+    generator = np.random.default_rng(0)
+    for d in (PROBLEMS[0], PROBLEMS[2]):
+        x, w, g = (generator.standard_normal(s).astype(np.float32) for s in (d.x_shape, d.weight_shape, d.y_shape))
+        shifted = []
+        for array in (x, g):
+            n, c, h, wide = array.shape
+            view = np.zeros(array.size + 1, np.float32)[1:].reshape(n, h, wide, c).transpose(0, 3, 1, 2)
+            view[...] = array
+            shifted.append(view)
+        y, same_y = (ops.conv2d(form, w, None, *arguments(d), algo="depthwise") for form in (x, shifted[0]))
+        np.testing.assert_array_equal(y, same_y)
+        dx, same_dx = (
+            ops.conv2d_input_grad(form, w, x.shape, *arguments(d), algo="depthwise") for form in (g, shifted[1])
+        )
+        np.testing.assert_array_equal(dx, same_dx)
 
 
-def test_what_is_refused_and_what_is_chosen():
+def test_what_is_refused_and_what_is_chosen(ops):
     x, w = np.ones((1, 8, 4, 4), np.float32), np.ones((8, 4, 3, 3), np.float32)
     with pytest.raises(AlgorithmError, match="2 groups of 8 channels: takes groups == channels"):
-        fc.ops.conv2d(x, w, groups=2, algo="depthwise")
+        ops.conv2d(x, w, groups=2, algo="depthwise")
     with pytest.raises(AlgorithmError, match="an ordinary convolution"):
-        fc.ops.conv2d(x[:, :1], w[:, :1], algo="depthwise")
+        ops.conv2d(x[:, :1], w[:, :1], algo="depthwise")
     for op in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad"):
         assert registry.choose(op, "simt", PROBLEMS[0]).kernel.algo == "depthwise"
     assert depthwise.special_size(of(PROBLEMS[0], "float16"), 8) == (3, 1)
@@ -189,11 +192,11 @@ def test_what_is_refused_and_what_is_chosen():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_sixteen_bit_types_are_rounded_once(dtype):
+def test_sixteen_bit_types_are_rounded_once(ops, dtype):
     d = of(PROBLEMS[1], dtype)
     generator = np.random.default_rng(0)
     x, w = (generator.standard_normal(shape).astype(numpy_dtype(dtype)) for shape in (d.x_shape, d.weight_shape))
-    y = fc.ops.conv2d(x, w, None, *arguments(d), algo="depthwise").astype(np.float64)
+    y = ops.conv2d(x, w, None, *arguments(d), algo="depthwise").astype(np.float64)
     exact = numpy_conv2d(x.astype(np.float64), w.astype(np.float64), d)
     # Half an ulp, and 9 float32 roundings of sums that are at most a few times the result's largest.
     half_ulp = {"float16": 2.0**-11, "bfloat16": 2.0**-8}[dtype]
