@@ -7,7 +7,12 @@
 
 #include "simt/abi.h"
 
+#if defined(__clang__)
+// Two calls that clang makes one have no line any more.
+#define FC_SIMT_API __attribute__((visibility("default"), noinline, nomerge))
+#else
 #define FC_SIMT_API __attribute__((visibility("default"), noinline))
+#endif
 
 namespace fastconv::simt {
 

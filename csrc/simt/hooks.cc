@@ -14,7 +14,7 @@ namespace {
 inline __attribute__((always_inline)) void on_access(void* address, size_t size, Access kind, bool aligned,
                                                      void* caller) {
   Executor& executor = Executor::get();
-  if (!executor.options().check || !executor.running()) return;
+  if (size == 0 || !executor.options().check || !executor.running()) return;
   if (!executor.checker().in_shared(uintptr_t(address)) && executor.is_own(uintptr_t(address))) return;
   const int id = executor.current().id;
   executor.checker().access(uintptr_t(address), size, kind, id, executor.clocks().epoch(id), aligned,
@@ -54,20 +54,30 @@ FC_HOOK void __tsan_read_range(void* p, size_t size) {
 FC_HOOK void __tsan_write_range(void* p, size_t size) {
   on_access(p, size, Access::kWrite, false, __builtin_return_address(0));
 }
-FC_HOOK void* __tsan_memcpy(void* to, const void* from, size_t size) {
-  on_access(const_cast<void*>(from), size, Access::kRead, false, __builtin_return_address(0));
-  on_access(to, size, Access::kWrite, false, __builtin_return_address(0));
-  return std::memcpy(to, from, size);
+// Copies of structs may become calls of memcpy: kernel libraries are linked with --wrap for it and its like. Newer
+// compilers call the __tsan names instead.
+namespace {
+void check_copy(const void* from, void* to, size_t size, void* caller) {
+  if (from) on_access(const_cast<void*>(from), size, Access::kRead, false, caller);
+  on_access(to, size, Access::kWrite, false, caller);
 }
-FC_HOOK void* __tsan_memmove(void* to, const void* from, size_t size) {
-  on_access(const_cast<void*>(from), size, Access::kRead, false, __builtin_return_address(0));
-  on_access(to, size, Access::kWrite, false, __builtin_return_address(0));
-  return std::memmove(to, from, size);
-}
-FC_HOOK void* __tsan_memset(void* to, int value, size_t size) {
-  on_access(to, size, Access::kWrite, false, __builtin_return_address(0));
-  return std::memset(to, value, size);
-}
+}  // namespace
+
+#define FC_COPY_HOOKS(prefix)                                              \
+  FC_HOOK void* prefix##memcpy(void* to, const void* from, size_t size) {  \
+    check_copy(from, to, size, __builtin_return_address(0));               \
+    return std::memcpy(to, from, size);                                    \
+  }                                                                        \
+  FC_HOOK void* prefix##memmove(void* to, const void* from, size_t size) { \
+    check_copy(from, to, size, __builtin_return_address(0));               \
+    return std::memmove(to, from, size);                                   \
+  }                                                                        \
+  FC_HOOK void* prefix##memset(void* to, int value, size_t size) {         \
+    check_copy(nullptr, to, size, __builtin_return_address(0));            \
+    return std::memset(to, value, size);                                   \
+  }
+FC_COPY_HOOKS(__tsan_)
+FC_COPY_HOOKS(__wrap_)
 FC_HOOK void __tsan_vptr_read(void*) {}
 FC_HOOK void __tsan_vptr_update(void*, void*) {}
 FC_HOOK void __tsan_init() {}

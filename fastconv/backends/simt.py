@@ -183,6 +183,11 @@ def _executor() -> ModuleType:
     return module
 
 
+def compiler() -> str:
+    """What compiles kernels, as it names itself."""
+    return _compiler()[1].split("\n", 1)[0]
+
+
 @lru_cache(maxsize=1)
 def _compiler() -> tuple[list[str], str]:
     """The command and what it says of itself."""
@@ -212,6 +217,10 @@ _FLAGS = [
 ]
 
 
+# Struct copies that the compiler makes calls of are reported too.
+_LINK_FLAGS = [f"-Wl,--wrap={function}" for function in ("memcpy", "memmove", "memset")]
+
+
 @lru_cache(maxsize=1)
 def _machine_flags() -> list[str]:
     return ["-mavx2", "-mfma", "-mf16c"] if "avx2" in _core.supported_isas() else []
@@ -235,13 +244,19 @@ def compile_library(source: str, name: str) -> Path:
     command, version = _compiler()
     executor = Path(str(_executor().__file__))
     flags = [*_FLAGS, *_machine_flags(), f"-I{source_root()}", f"-ffile-prefix-map={source_root()}{os.sep}="]
-    key = key_of(source, " ".join([*command, *flags]), version, str(executor), *included_sources(source, source_root()))
+    key = key_of(
+        source,
+        " ".join([*command, *flags, *_LINK_FLAGS]),
+        version,
+        str(executor),
+        *included_sources(source, source_root()),
+    )
 
     def make(target: Path) -> None:
         unit, obj = target.with_suffix(".cc"), target.with_suffix(".o")
         unit.write_text(source)
         _run([*command, *flags, "-c", str(unit), "-o", str(obj)], name)
-        _run([*command, "-shared", str(obj), str(executor), "-o", str(target)], name)
+        _run([*command, "-shared", *_LINK_FLAGS, str(obj), str(executor), "-o", str(target)], name)
 
     return DiskCache("simt").get_file(key, ".so", make)
 

@@ -196,7 +196,7 @@ BUGS = [
         block=48,
         grid=2,
     ),
-    Bug("an array that was not given", "out of bounds", _kernel("float* p = nullptr;\nif (n) p[t] = x[t];"), "p[t] = x[t];", ("null pointer",)),
+    Bug("an array that was not given", "out of bounds", _kernel("float* p = n > 64 ? y : nullptr;\np[t] = x[t];"), "p[t] = x[t];", ("null pointer",)),
     Bug(
         "two blocks write one element",
         "race between blocks",
@@ -219,6 +219,13 @@ BUGS = [
         _kernel("y[t] = x[t];\nconst float other = y[t ^ 1];\nif (other < 0) y[t] = other;"),
         "y[t ^ 1]",
         ("global memory",),
+    ),
+    Bug(
+        "a struct copied past the end of an array",
+        "out of bounds",
+        _kernel("struct Many {\n  float v[16];\n};\nif (t < 5) reinterpret_cast<Many*>(y)[t] = reinterpret_cast<const Many*>(x)[0];"),
+        "reinterpret_cast<Many*>(y)[t]",
+        ("past the end",),
     ),
     Bug(
         "a vector load from an address that is none of a vector's",

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.skipif(simt.available() is not None, reason=str(simt.av
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_the_bug_is_reported(bug, tmp_path):
+    if bug.kind == "misaligned" and "float4" in bug.body and "clang" in simt.compiler():
+        pytest.skip("clang makes vector copies calls of memcpy, which takes any address")
     source = (PRELUDE + bug.body).splitlines()
     for order, copies in VARIANTS:
         x, y = numbers(), np.zeros(64, np.float32)
