@@ -11,8 +11,9 @@ from ..backends import registry
 from ..backends.placement import device_of
 from ..errors import AlgorithmError
 from ..problem import ConvProblem, LinearProblem
-from ._arrays import as_array, dtype_name, image_batch, is_channels_last, require_alike
+from ._arrays import Array, as_array, dtype_name, image_batch, is_channels_last, require_alike
 from .conv import conv2d, conv_problem, prepare_weight
+from .conv_grad import conv2d_input_grad, conv2d_weight_grad
 from .linear import linear, linear_problem
 
 
@@ -68,7 +69,11 @@ def _bytes(count: int) -> str:
     return f"{value:.1f} GiB"
 
 
-def _conv_call(call: Mapping[str, Any]) -> tuple[ConvProblem, tuple[str, ...]]:
+# What is read off a call: the problem, the conversions, and the array whose device computes.
+_Read = tuple[ConvProblem | LinearProblem, tuple[str, ...], Array]
+
+
+def _conv_call(call: Mapping[str, Any]) -> _Read:
     x, weight = call["x"], call["weight"]
     images, _single = image_batch(x, "x")
     prepared = prepare_weight(weight)
@@ -81,22 +86,42 @@ def _conv_call(call: Mapping[str, Any]) -> tuple[ConvProblem, tuple[str, ...]]:
         conversions.append(f"x to channels-last and the result back ({_bytes(images.nbytes)} in)")
     if prepared is not weight:
         conversions.append(f"weight, packed by this call ({_bytes(prepared.array.nbytes)}; prepare_weight keeps it)")
-    return problem, tuple(conversions)
+    return problem, tuple(conversions), images
 
 
-def _linear_call(call: Mapping[str, Any]) -> tuple[LinearProblem, tuple[str, ...]]:
+def _conv_grad_call(call: Mapping[str, Any]) -> _Read:
+    """Of either gradient: the arrays are its operands, the shape that is given is its result's."""
+    operands = {name: as_array(call[name], name) for name in ("grad", "x") if name in call}
+    if "weight" in call:
+        prepared = prepare_weight(call["weight"])
+        x_shape, weight_shape = tuple(call["input_shape"]), prepared.shape
+    else:
+        x_shape, weight_shape = operands["x"].shape, tuple(call["weight_shape"])
+    form = {argument: call[argument] for argument in ("stride", "padding", "dilation", "groups")}
+    problem = conv_problem(x_shape, weight_shape, **form, dtype=dtype_name(operands["grad"].dtype))
+    conversions = [
+        f"{name} to channels-last ({_bytes(array.nbytes)})"
+        for name, array in operands.items()
+        if not is_channels_last(array)
+    ]
+    return problem, tuple(conversions), operands["grad"]
+
+
+def _linear_call(call: Mapping[str, Any]) -> _Read:
     operands = {name: as_array(call[name], name) for name in ("x", "weight")}
     conversions = [
         f"{name} to contiguous memory ({_bytes(array.nbytes)})"
         for name, array in operands.items()
         if not array.flags.c_contiguous
     ]
-    return linear_problem(operands["x"], operands["weight"]), tuple(conversions)
+    return linear_problem(operands["x"], operands["weight"]), tuple(conversions), operands["x"]
 
 
 # The operations that have several kernels, and what reads a call of theirs.
-_CALLS: dict[str, tuple[Callable[..., Any], Callable[[Mapping[str, Any]], Any]]] = {
+_CALLS: dict[str, tuple[Callable[..., Any], Callable[[Mapping[str, Any]], _Read]]] = {
     "conv2d": (conv2d, _conv_call),
+    "conv2d_input_grad": (conv2d_input_grad, _conv_grad_call),
+    "conv2d_weight_grad": (conv2d_weight_grad, _conv_grad_call),
     "linear": (linear, _linear_call),
 }
 
@@ -111,12 +136,13 @@ def _call(op: str, args: Any, kwargs: Any) -> Any:
     except TypeError as error:
         raise AlgorithmError(f"{op}: {error}") from None
     bound.apply_defaults()
-    problem, conversions = read(bound.arguments)
-    return problem, conversions, device_of(as_array(bound.arguments["x"], "x"))
+    problem, conversions, array = read(bound.arguments)
+    return problem, conversions, device_of(array)
 
 
 def algorithms(op: str, *args: Any, **kwargs: Any) -> list[str]:
-    """Names of the kernels that accept this call of ``conv2d`` or ``linear``; any of them may be passed as ``algo=``.
+    """Names of the kernels that accept this call of ``conv2d``, its gradients or ``linear``; each may be passed as
+    ``algo=``.
 
     >>> import numpy as np, fastconv as fc
     >>> x, w = np.zeros((1, 8, 9, 9), np.float32), np.zeros((4, 8, 3, 3), np.float32)
@@ -128,7 +154,7 @@ def algorithms(op: str, *args: Any, **kwargs: Any) -> list[str]:
 
 
 def explain(op: str, *args: Any, **kwargs: Any) -> Explanation:
-    """What ``fastconv.ops.conv2d(*args, **kwargs)`` (or ``linear``) would do: print the result."""
+    """What ``fastconv.ops.conv2d(*args, **kwargs)`` (its gradients, or ``linear``) would do: print the result."""
     problem, conversions, device = _call(op, args, kwargs)
     choice = registry.choose(op, device, problem, kwargs.get("algo"))
     candidates = []
