@@ -11,22 +11,29 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+
+
+def blocks(page):
+    """(kind, text) of each fenced block."""
+    return re.findall(r"```(\w*)\n(.*?)```", (ROOT / page).read_text(), re.S)
 
 
 def test_the_first_two_blocks_are_one_line_commands():
-    for (kind, text), end in zip(BLOCKS[:2], ("fastconv bench alexnet", "pytest"), strict=True):
+    for (kind, text), end in zip(blocks("README.md")[:2], ("fastconv bench alexnet", "pytest"), strict=True):
         assert kind == "sh" and text.count("\n") == 1 and text.strip().endswith(end)
 
 
-def test_the_examples_print_what_is_shown(tmp_path, monkeypatch):
-    from fastconv.backends import registry
+@pytest.mark.parametrize(("page", "examples"), [("README.md", 4), ("docs/simt.md", 2)])
+def test_the_examples_print_what_is_shown(page, examples, tmp_path, monkeypatch):
+    from fastconv.backends import registry, simt
 
+    if simt.available():
+        pytest.skip(simt.available())
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
     shown = 0
     try:
-        for (kind, text), (next_kind, expected) in itertools.pairwise(BLOCKS):
+        for (kind, text), (next_kind, expected) in itertools.pairwise(blocks(page)):
             if kind == "python":
                 assert next_kind == "text"
                 with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -39,10 +46,12 @@ def test_the_examples_print_what_is_shown(tmp_path, monkeypatch):
                 shown += 1
     finally:
         registry.unregister("conv2d", "cpu", "pointwise")
-    assert shown == 3
+    assert shown == examples
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/cuda.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/cuda.md", "docs/simt.md"]
+)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http|#)([^)#]+)", (ROOT / page).read_text()):
         assert (ROOT / page).parent.joinpath(target).exists(), target

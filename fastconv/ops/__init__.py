@@ -1,4 +1,8 @@
-"""Arrays in, arrays out. NumPy (or any DLPack producer on the CPU) in, NumPy out; PyTorch's names and meanings."""
+"""Arrays in, arrays out: NumPy in, NumPy out; CuPy in, CuPy out; any DLPack producer. PyTorch's names and meanings.
+
+CuPy arrays are computed on the GPU that holds them, NumPy arrays on the CPU, or by the CUDA kernels in the executor
+inside ``with fastconv.device("simt"):``.
+"""
 
 from __future__ import annotations
 
