@@ -1,8 +1,11 @@
-// Storage types and their scalar conversions. 16-bit types are stored, never computed in.
+// Storage types and their scalar conversions. 16-bit types are stored, never computed in. (A GPU has instructions for
+// the conversions: cuda/ptx/dtype.cuh.)
 #pragma once
 
-#include <cstdint>
+#include "integers.h"
+#if !defined(__CUDACC__)
 #include <cstring>
+#endif
 
 // Kernel translation units are compiled with different instruction sets; a shared inline function
 // emitted by one of them could be the copy that every machine ends up calling. Hence: always inline.
@@ -28,6 +31,8 @@ struct ComputeType<double> {
 };
 template <class T>
 using Compute = typename ComputeType<T>::type;
+
+#if !defined(__CUDACC__)
 
 template <class To, class From>
 FC_INLINE To bit_copy(From from) {
@@ -112,5 +117,7 @@ template <>
 FC_INLINE BFloat16 from_compute<BFloat16>(double x) {
   return from_compute<BFloat16>(round_to_odd(x));
 }
+
+#endif  // !__CUDACC__
 
 }  // namespace fastconv

@@ -19,6 +19,7 @@
 #include "cuda/conv/store_tile.cuh"
 #include "cuda/gemm/fma_tile.cuh"
 #include "cuda/gemm/mma_tile.cuh"
+#include "cuda/gemm/pipeline.cuh"
 #include "problem.h"
 
 namespace fastconv {
@@ -86,19 +87,11 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
   };
 
   const int steps = int(d.r * d.s) * ((group_c + Tile::kK - 1) / Tile::kK);
-  for (int t = 0; t < kStages - 1; ++t) {
-    if (t < steps) fill(t);
-    ptx::copy_async_commit();
-  }
   Tile tile;
-  for (int t = 0; t < steps; ++t) {
-    ptx::copy_async_wait<kStages - 2>();
-    __syncthreads();
-    if (t + kStages - 1 < steps) fill((t + kStages - 1) % kStages);
-    ptx::copy_async_commit();  // also an empty group: the count of groups is the clock
-    const T* const a = stages + t % kStages * kStage;
+  pipeline<kStages>(steps, fill, [&](int stage) {
+    const T* const a = stages + stage * kStage;
     tile.template multiply<false, false>(a, a + TileA::kElements);
-  }
+  });
 
   const int64_t first = int64_t(group) * group_k + n0;
   const TileOutput<T> out{

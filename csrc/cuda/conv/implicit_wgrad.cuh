@@ -11,6 +11,7 @@
 #include "cuda/conv/store_tile.cuh"
 #include "cuda/gemm/fma_tile.cuh"
 #include "cuda/gemm/mma_tile.cuh"
+#include "cuda/gemm/pipeline.cuh"
 #include "problem.h"
 
 namespace fastconv {
@@ -65,19 +66,11 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
   };
 
   const int steps = (end - begin + Tile::kK - 1) / Tile::kK;
-  for (int t = 0; t < kStages - 1; ++t) {
-    if (t < steps) fill(t);
-    ptx::copy_async_commit();
-  }
   Tile tile;
-  for (int t = 0; t < steps; ++t) {
-    ptx::copy_async_wait<kStages - 2>();
-    __syncthreads();
-    if (t + kStages - 1 < steps) fill((t + kStages - 1) % kStages);
-    ptx::copy_async_commit();
-    const T* const a = stages + t % kStages * kStage;
+  pipeline<kStages>(steps, fill, [&](int stage) {
+    const T* const a = stages + stage * kStage;
     tile.template multiply<true, true>(a, a + TileA::kElements);
-  }
+  });
 
   using Accumulator = typename Tile::Accumulator;
   const TileOutput<Accumulator> out{nullptr, nullptr, partial, group_c - c0, int(Activation::kNone), false};

@@ -29,9 +29,9 @@ __global__ void copy_strided(const Word* from, Word* to, CopyShape shape) {
   }
 }
 
-// to (batch, columns, rows) = from (batch, rows, columns), both dense: NCHW to NHWC with rows = C and columns = H W, and
-// back with the two exchanged. A block moves tiles of 32 x 32 through shared memory, so that reads and writes both run
-// along memory; a row of 33 words keeps the columns of a tile in different banks.
+// to (batch, columns, rows) = from (batch, rows, columns), both dense: NCHW to NHWC with rows = C and columns = H W,
+// and back with the two exchanged. A block moves tiles of 32 x 32 through shared memory, so that reads and writes both
+// run along memory; a row of 33 words keeps the columns of a tile in different banks.
 inline constexpr int kTransposeTile = 32;
 inline constexpr int kTransposeRows = 8;  // rows of threads
 

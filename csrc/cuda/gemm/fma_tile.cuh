@@ -7,11 +7,9 @@
 #pragma once
 
 #include "cuda/gemm/shared_tile.cuh"
+#include "cuda/math.cuh"
 
 namespace fastconv {
-
-FC_DEVICE float fused_multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
-FC_DEVICE double fused_multiply_add(double a, double b, double c) { return fma(a, b, c); }
 
 template <class T, int kM_, int kN_, int kK_>
 struct FmaTile {
@@ -38,7 +36,7 @@ struct FmaTile {
 #pragma unroll
         for (int i = 0; i < kRowsA; ++i)
 #pragma unroll
-          for (int j = 0; j < kRowsB; ++j) acc[i][j] = fused_multiply_add(fa[step][i], fb[step][j], acc[i][j]);
+          for (int j = 0; j < kRowsB; ++j) acc[i][j] = multiply_add(fa[step][i], fb[step][j], acc[i][j]);
     }
   }
 

@@ -2,31 +2,11 @@
 #pragma once
 
 #include "cuda/platform.cuh"
-
-#if !defined(__CUDACC__)
 #include "dtype.h"
-#endif
 
 namespace fastconv {
 
 #if defined(__CUDACC__)
-
-struct Half {
-  uint16_t bits;
-};
-struct BFloat16 {
-  uint16_t bits;
-};
-template <class T>
-struct ComputeType {
-  using type = float;
-};
-template <>
-struct ComputeType<double> {
-  using type = double;
-};
-template <class T>
-using Compute = typename ComputeType<T>::type;
 
 FC_DEVICE float to_compute(float x) { return x; }
 FC_DEVICE double to_compute(double x) { return x; }
