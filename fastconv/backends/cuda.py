@@ -30,6 +30,7 @@ __all__ = [
     "empty",
     "encode",
     "from_dlpack",
+    "from_numpy",
     "launch",
     "load",
     "may_share_memory",
@@ -126,6 +127,11 @@ def _constant(device: int, dtype: str, shape: tuple[int, ...], content: bytes) -
     uploaded = cupy.asarray(np.frombuffer(content, dtype).reshape(shape))
     cupy.cuda.get_current_stream().synchronize()  # other streams will read it too
     return uploaded
+
+
+def from_numpy(array: np.ndarray[Any, Any]) -> Any:
+    """A copy of a NumPy array on CuPy's current device."""
+    return _cupy().asarray(array)
 
 
 def from_dlpack(value: Any) -> Any:

@@ -20,6 +20,13 @@ def device_of(array: Any) -> str:
     return "cuda" if is_cupy(array) else numpy_device.get()
 
 
+def move(array: Any, device: str) -> Any:
+    """The array in the memory of a device (cpu or cuda): itself where it is there already, else a copy."""
+    if device == "cuda":
+        return array if is_cupy(array) else cuda.from_numpy(array)
+    return array.get() if is_cupy(array) else array
+
+
 def backend_of(array: Any) -> Any:
     """The module that allocates, copies and computes for an array."""
     return BACKENDS[device_of(array)]

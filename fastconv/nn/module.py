@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends.array_memory import is_cupy
+from ..backends.placement import move
 from ..errors import DTypeError, ModelError, ShapeError, StateDictError
 from ..problem import ITEM_SIZE
 
@@ -16,9 +18,11 @@ Hook = Callable[["Module", Any, Any], None]
 
 
 class Parameter:
-    """A trainable array. `data` is read-only; assigning to it makes a new array.
+    """A trainable array, of NumPy or (after ``Module.to("cuda")``) CuPy. `data` is read-only; assigning to it makes a
+    new array.
 
-    Layers keep packed copies of their weights for as long as `data` is the same object: this makes that safe.
+    Layers keep packed copies of their weights for as long as `data` is the same object: this makes that safe. (CuPy has
+    no read-only arrays: there it is a rule.)
     """
 
     def __init__(self, data: Array) -> None:
@@ -30,8 +34,9 @@ class Parameter:
 
     @data.setter
     def data(self, value: Array) -> None:
-        copy = np.array(value, order="C")
-        copy.flags.writeable = False
+        copy: Array = value.copy(order="C") if is_cupy(value) else np.array(value, order="C")
+        if isinstance(copy, np.ndarray):
+            copy.flags.writeable = False
         self._data = copy
 
     @property
@@ -202,23 +207,32 @@ class Module:
                     module.register_buffer(name, cast[dot + name])
         return missing, unexpected
 
-    def to(self, dtype: Any) -> Module:
-        """Casts all parameters and floating-point buffers: "float32", "float16", "bfloat16" or "float64"."""
+    def to(self, target: Any) -> Module:
+        """Casts all parameters and floating-point buffers ("float32", "float16", "bfloat16" or "float64"), or moves
+        all of them ("cuda", "cpu"): a network computes on arrays of the memory that its parameters are in.
+
+        Raises DeviceError, which says what is missing, where there is no such device.
+        """
         try:
-            name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+            name = target if isinstance(target, str) else np.dtype(target).name
         except TypeError:
             name = ""
-        if name not in ITEM_SIZE:
-            raise DTypeError(f"dtype: expected {', '.join(ITEM_SIZE)}, got {dtype!r}")
-        target = numpy_dtype(name)
+        if name in ("cpu", "cuda"):
+            self._convert(lambda array: move(array, name))
+        elif name in ITEM_SIZE:
+            dtype = numpy_dtype(name)
+            self._convert(lambda array: array.astype(dtype) if array.dtype.name in ITEM_SIZE else array)
+        else:
+            raise DTypeError(f"target: expected {', '.join(ITEM_SIZE)}, cpu or cuda, got {target!r}")
+        return self
+
+    def _convert(self, convert: Callable[[Array], Array]) -> None:
         for _, module in self.named_modules():
             for parameter in module._parameters.values():
                 if parameter is not None:
-                    parameter.data = parameter.data.astype(target)
+                    parameter.data = convert(parameter.data)
             for buffer, value in list(module._buffers.items()):
-                if value.dtype.name in ITEM_SIZE:
-                    module.register_buffer(buffer, value.astype(target))
-        return self
+                module.register_buffer(buffer, convert(value))
 
     def summary(self, input_shape: tuple[int, ...]) -> str:
         """A table of all layers: output shape, parameters, multiply-adds (see fastconv.nn.summary)."""

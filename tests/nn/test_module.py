@@ -143,7 +143,7 @@ def test_casting(dtype):
         y.astype(np.float32), expected, atol={"float16": 2e-3, "bfloat16": 2e-2, "float64": 1e-6}[dtype]
     )
     assert net.state_dict()["1.num_batches_tracked"].dtype == np.int64
-    with pytest.raises(fc.DTypeError, match="dtype: expected"):
+    with pytest.raises(fc.DTypeError, match="target: expected"):
         net.to("int8")
 
 
