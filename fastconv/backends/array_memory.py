@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
+
 
 def is_cupy(value: Any) -> bool:
     """Whether this is a CuPy array. CuPy is not imported for it: an array of it exists only where it was."""
+    if isinstance(value, np.ndarray):
+        return False  # the usual answer, and asked many times a call
     cupy = sys.modules.get("cupy")
     return cupy is not None and isinstance(value, cupy.ndarray)
 

@@ -116,17 +116,25 @@ def fprop(
     if y.size == 0:
         return
     d, size = problem, y.dtype.itemsize
-    group_c, group_k = d.c // d.groups, d.k // d.groups
-    aligned = _aligned(size, (d.c, group_c), x, krsc)
-    tile = fprop_tile(replace(d, name=""), precision, device.processors(), aligned).tile
-    source = kernel_source("fprop", precision, tile, aligned)
-    vectors = _aligned(size, (d.k, group_k), y, residual)
-    grid = (blocks(d.n * d.p * d.q, tile.m) * blocks(group_k, tile.n), 1, d.groups)
+    aligned = _aligned(size, (d.c, d.c // d.groups), x, krsc)
+    source, grid, threads, shared_bytes = _fprop_launch(d, precision, device.processors(), aligned)
+    vectors = _aligned(size, (d.k, d.k // d.groups), y, residual)
     arguments = (
         *(x, krsc, bias, residual, y, problem_bytes(d)),
         *(np.int32(ACTIVATION_CODE[activation]), np.int32(vectors)),
     )
-    device.launch(source, grid, (tile.threads, 1, 1), arguments, tile.shared_bytes(size, max(size, 4)))
+    device.launch(source, grid, (threads, 1, 1), arguments, shared_bytes)
+
+
+@lru_cache(maxsize=4096)
+def _fprop_launch(
+    problem: ConvProblem, precision: str, processors: int, aligned: bool
+) -> tuple[KernelSource, tuple[int, int, int], int, int]:
+    """(kernel, grid, threads, shared bytes): all that a call needs to know besides its arrays."""
+    d, size = problem, tiles.ITEM_SIZE[precision]
+    tile = fprop_tile(d, precision, processors, aligned).tile
+    grid = (blocks(d.n * d.p * d.q, tile.m) * blocks(d.k // d.groups, tile.n), 1, d.groups)
+    return kernel_source("fprop", precision, tile, aligned), grid, tile.threads, tile.shared_bytes(size, max(size, 4))
 
 
 # ---------------------------------------------------------------------------------------------------- dgrad
@@ -149,7 +157,7 @@ def _implicit_dgrad(device: Device, precision: str) -> Any:
         d, size, krsc = problem, dx.dtype.itemsize, weight.krsc()
         group_c, group_k = d.c // d.groups, d.k // d.groups
         aligned = _aligned(size, (d.k, group_k, group_c), grad, krsc)
-        tile = dgrad_tile(replace(d, name=""), precision, device.processors(), aligned).tile
+        tile = dgrad_tile(d, precision, device.processors(), aligned).tile
         source = kernel_source("dgrad", precision, tile, aligned)
         vectors = _aligned(size, (d.c, group_c), dx)
         pixels = d.n * blocks(d.h, d.stride[0]) * blocks(d.w, d.stride[1])
@@ -189,7 +197,7 @@ def _implicit_wgrad(device: Device, precision: str) -> Any:
         d, size = problem, dw.dtype.itemsize
         group_c, group_k = d.c // d.groups, d.k // d.groups
         aligned = _aligned(size, (d.k, group_k, d.c, group_c), grad, x)
-        tile, splits, pixels = wgrad_tile(replace(d, name=""), precision, aligned)
+        tile, splits, pixels = wgrad_tile(d, precision, aligned)
         source = kernel_source("wgrad", precision, tile, aligned)
         accumulator = np.dtype(np.float64 if d.dtype == "float64" else np.float32)
         partial = device.empty((splits, *dw.shape), accumulator)
@@ -205,7 +213,7 @@ def _implicit_wgrad(device: Device, precision: str) -> Any:
 
 def _wgrad_workspace(problem: ConvProblem) -> int:
     precision = problem.dtype
-    _, splits, _ = wgrad_tile(replace(problem, name=""), precision)
+    _, splits, _ = wgrad_tile(problem, precision)
     return splits * math.prod(problem.weight_shape) * (8 if precision == "float64" else 4)
 
 
@@ -259,7 +267,7 @@ def _im2col_gemm(device: Device) -> Any:
         columns = device.empty((most * d.p * d.q, d.groups * length), y.dtype)
         for first in range(0, d.n, most):
             images = slice(first, min(first + most, d.n))
-            part = replace(d, n=images.stop - first, name="")
+            part = replace(d, n=images.stop - first)
             rows = part.n * d.p * d.q
             chunks = rows * d.groups * length // vector
             grid = (min(blocks(chunks, 256), 1 << 20), 1, 1)
