@@ -95,8 +95,7 @@ def channel_vector(value: Any, channels: int, x: Array, name: str) -> Array | No
         raise DTypeError(f"{name}: expected the input's dtype {dtype.name}, got {array.dtype.name}")
     if array.shape != (channels,):
         raise ShapeError(f"{name}: expected shape ({channels},), got {array.shape}")
-    vector: Array = array.astype(compute_dtype(dtype), order="C", copy=False)
-    return vector
+    return dense(array.astype(compute_dtype(dtype), copy=False))
 
 
 def is_channels_last(x: Array) -> bool:

@@ -67,11 +67,16 @@ def _aligned(item_size: int, rows: tuple[int, ...], *arrays: Any) -> bool:
     )
 
 
-def _too_many(problem: ConvProblem) -> str | None:
+def _too_large(problem: ConvProblem) -> str | None:
+    """Why the kernels cannot count in this problem, or None: they have 32 bits for pixels and steps within an image."""
     pixels = problem.n * max(problem.h * problem.w, problem.p * problem.q)
+    if pixels >= _MOST_PIXELS:
+        return f"{pixels} pixels: takes fewer than {_MOST_PIXELS}"
     reach = max(problem.r * problem.dilation[0], problem.s * problem.dilation[1], *problem.stride)
-    if pixels >= _MOST_PIXELS or reach >= _MOST_PIXELS or problem.groups * math.prod(problem.stride) >= 1 << 16:
-        return f"{pixels} pixels in {problem.groups} groups: takes fewer than {_MOST_PIXELS}, in fewer than 65536"
+    if reach >= _MOST_PIXELS:
+        return f"a stride or reach of {reach}: takes less than {_MOST_PIXELS}"
+    if problem.groups * math.prod(problem.stride) >= 1 << 16:
+        return f"{problem.groups} groups, stride {problem.stride}: takes a product below 65536"
     return None
 
 
@@ -332,7 +337,7 @@ def register_on(device: Device) -> None:
     """Rows for one device."""
 
     def row(op: str, algo: str, run: Any, **more: Any) -> None:
-        register(Kernel(op, device.name, algo, run, refuses=_too_many, **more))
+        register(Kernel(op, device.name, algo, run, refuses=_too_large, **more))
 
     def by_dtype(make: Any) -> Any:
         runs = {dtype: make(device, dtype) for dtype in FLOATS}

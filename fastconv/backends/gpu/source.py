@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class KernelSource:
     """One instantiation of a kernel: what NVRTC, nvcc and the executor compile.
 
-    `file` is relative to csrc/cuda; `expression` names a __global__ function, template arguments included.
+    `file` is relative to csrc/cuda, or absolute; `expression` names a __global__ function, template arguments included.
     `sass` lists the machine instructions that the compiled kernel must contain (checked by the tests),
     `max_registers` the cap that its launch bounds promise.
     """
