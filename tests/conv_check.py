@@ -1,6 +1,7 @@
-"""Exact checks of convolution, shared by the tests; also a command, so that a failure is one line to repeat:
+"""Exact checks of convolution, shared by the tests; also commands, so that a failure is one line to repeat:
 
 python -m tests.conv_check mb1ic3ih5oc4kh3 implicit_gemm avx2 float16 2
+python -m tests.conv_check mb1ic3ih5oc4kh3 implicit_gemm simt float16 0 7
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 import numpy as np
 
 import fastconv as fc
-from fastconv.backends import cpu
+from fastconv.backends import cpu, simt
 from fastconv.nn.module import numpy_dtype
 from fastconv.problem import ConvProblem
 
@@ -66,7 +67,29 @@ def check(problem: ConvProblem, algo: str, isa: str, threads: int, seed: int = 0
     assert plain.flags.c_contiguous, "a contiguous input gives a contiguous result"
 
 
+def check_in_executor(problem: ConvProblem, algo: str, seed: int = 0) -> None:
+    """The CUDA kernels, forward and both gradients, equal the definitions exactly on small integers.
+
+    `algo` is of the forward convolution; the seed also picks the order of threads and of copies.
+    """
+    dtype, arguments = problem.dtype, (problem.stride, problem.padding, problem.dilation, problem.groups)
+    x, weight = integers(problem.x_shape, seed, dtype), integers(problem.weight_shape, seed + 1, dtype)
+    grad = integers(problem.y_shape, seed + 2, dtype)
+    repro = f"repeat with: python -m tests.conv_check '{problem}' {algo} simt {dtype} 0 {seed}"
+    order, copies = simt.ORDERS[seed % 4], simt.COPIES[seed % 3]
+    with fc.device("simt"), simt.options(order=order, copies=copies, seed=seed):
+        y = fc.ops.conv2d(x, weight, None, *arguments, algo=algo)
+        dx = fc.ops.conv2d_input_grad(grad, weight, problem.x_shape, *arguments)
+        dw = fc.ops.conv2d_weight_grad(grad, x, problem.weight_shape, *arguments)
+    np.testing.assert_array_equal(y, numpy_conv2d(x, weight, problem).astype(y.dtype), err_msg=repro)
+    np.testing.assert_array_equal(dx, fc.ops.conv2d_input_grad(grad, weight, problem.x_shape, *arguments), repro)
+    np.testing.assert_array_equal(dw, fc.ops.conv2d_weight_grad(grad, x, problem.weight_shape, *arguments), repro)
+
+
 if __name__ == "__main__":
     text, algo, isa, dtype, threads, *seed = sys.argv[1:]
-    check(ConvProblem.parse(text, dtype), algo, isa, int(threads), *map(int, seed))
+    if isa == "simt":
+        check_in_executor(ConvProblem.parse(text, dtype), algo, *map(int, seed))
+    else:
+        check(ConvProblem.parse(text, dtype), algo, isa, int(threads), *map(int, seed))
     print("exact")

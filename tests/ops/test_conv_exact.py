@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastconv as fc
-from fastconv.backends import cpu
+from fastconv.backends import cpu, simt
 from fastconv.problem import ConvProblem
-from tests.conv_check import ALGORITHMS, DTYPES, check, integers, numpy_conv2d
+from tests.conv_check import ALGORITHMS, DTYPES, check, check_in_executor, integers, numpy_conv2d
 from tests.shapes import awkward
 
 
@@ -64,6 +64,13 @@ def problems(draw):
 )
 def test_random_shapes(problem, algo, isa_name, threads, seed):
     check(problem, algo, isa_name, threads, seed)
+
+
+@pytest.mark.skipif(simt.available() is not None, reason=str(simt.available()))
+@settings(max_examples=60)
+@given(problem=problems(), algo=st.sampled_from(["implicit_gemm", "im2col_gemm"]), seed=st.integers(0, 11))
+def test_random_shapes_in_the_executor(problem, algo, seed):
+    check_in_executor(problem, algo, seed)
 
 
 @pytest.mark.parametrize("activation", ["relu", "relu6", "silu", "sigmoid", None])
