@@ -11,7 +11,7 @@ from typing import Any
 
 _SMI = (
     "name,driver_version,pstate,clocks.sm,clocks.max.sm,clocks.mem,clocks.max.mem,power.limit,power.draw,"
-    "temperature.gpu,ecc.mode.current,clocks_throttle_reasons.active,persistence_mode,compute_mode"
+    "temperature.gpu,ecc.mode.current,persistence_mode,compute_mode"
 )
 _PACKAGES = (
     *("numpy", "torch", "triton", "cupy-cuda13x", "cupy-cuda12x"),
