@@ -69,7 +69,7 @@ Dim3 dim3(const std::array<unsigned, 3>& d) { return {d[0], d[1], d[2]}; }
 // Returns None, or (kind, headline, [(text, offset in the library or -1)]).
 py::object launch(const Library& library, std::array<unsigned, 3> grid, std::array<unsigned, 3> block,
                   size_t shared_bytes, const std::vector<py::bytes>& arguments,
-                  const std::vector<std::tuple<uintptr_t, size_t, std::string>>& memory, int order, int copies,
+                  const std::vector<std::tuple<uintptr_t, size_t, std::string, bool>>& memory, int order, int copies,
                   int numerics, uint64_t seed, bool check) {
   static std::mutex one_at_a_time;
   const KernelEntry& entry = library.entry();
@@ -87,7 +87,7 @@ py::object launch(const Library& library, std::array<unsigned, 3> grid, std::arr
   std::vector<void*> pointers;
   for (std::string& value : values) pointers.push_back(value.data());
   std::vector<Allocation> allocations;
-  for (const auto& [begin, bytes, name] : memory) allocations.push_back({begin, bytes, name});
+  for (const auto& [begin, bytes, name, writable] : memory) allocations.push_back({begin, bytes, name, writable});
   const Options options{Order(order), Copies(copies), Numerics(numerics), seed, check};
   std::unique_ptr<Report> report;
   {

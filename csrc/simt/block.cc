@@ -156,11 +156,18 @@ void sync_warp(uint32_t mask) {
 
 // ------------------------------------------------------------------------------------------------ memory
 
-void touch(const void* address, size_t size, Access kind) {
+void touch_atomic(const void* address, size_t size, void* caller) {
   Executor& executor = Executor::get();
+  executor.count_poll();
   if (!executor.options().check) return;
   const int id = executor.current().id;
-  executor.checker().access(uintptr_t(address), size, kind, id, executor.clocks().epoch(id), true, FC_CALLER);
+  executor.checker().access(uintptr_t(address), size, Access::kAtomic, id, executor.clocks().epoch(id), true,
+                            uintptr_t(caller));
+}
+
+void assertion_failed(const char* condition) {
+  Executor& executor = Executor::get();
+  executor.fail("assert", std::string("assert(") + condition + ") by " + executor.who(), {{"here", FC_CALLER}});
 }
 
 namespace {
@@ -202,8 +209,8 @@ void copy_async(void* to, const void* from, int bytes, int from_bytes) {
                   {{"here", caller}});
   if (executor.options().check) {
     if (from_bytes > 0)
-      executor.checker().access(uintptr_t(from), size_t(from_bytes), Access::kRead, thread.id,
-                                executor.clocks().epoch(thread.id), false, caller);
+      executor.checker().access(uintptr_t(from), size_t(from_bytes), Access::kRead, executor.clocks().copier(thread.id),
+                                thread.copy_group, false, caller);
     executor.checker().access(uintptr_t(to), size_t(bytes), Access::kWrite, executor.clocks().copier(thread.id),
                               thread.copy_group, true, caller);
   }

@@ -21,7 +21,7 @@ void Checker::begin_launch(uintptr_t shared, size_t shared_bytes, std::vector<Al
   image_ = image;
   shared_begin_ = shared;
   shared_bytes_ = shared_bytes;
-  if (!shared_shadow_) shared_shadow_ = std::make_unique<Shadow<2>>(shared, shared_bytes);
+  if (!shared_shadow_) shared_shadow_ = std::make_unique<Shadow>(shared, shared_bytes);
   std::sort(memory.begin(), memory.end(), [](const auto& a, const auto& b) { return a.begin < b.begin; });
   regions_.clear();
   last_region_ = 0;
@@ -30,12 +30,15 @@ void Checker::begin_launch(uintptr_t shared, size_t shared_bytes, std::vector<Al
     const uintptr_t end = part.begin + part.bytes;
     if (!regions_.empty() && part.begin < regions_.back().end) {  // two views of one array
       regions_.back().end = std::max(regions_.back().end, end);
+      regions_.back().writable = regions_.back().writable || part.writable;
       if (regions_.back().name != part.name) regions_.back().name += "/" + part.name;
     } else {
-      regions_.push_back({part.begin, end, std::move(part.name), nullptr});
+      regions_.push_back({part.begin, end, std::move(part.name), nullptr, part.writable});
     }
   }
-  for (Region& region : regions_) region.shadow = std::make_unique<Shadow<4>>(region.begin, region.end - region.begin);
+  for (Region& region : regions_)
+    if (const size_t bytes = region.end - region.begin; bytes <= kWatchedBytes)
+      region.shadow = std::make_unique<Shadow>(region.begin, bytes);
 }
 
 void Checker::begin_block(uint32_t block, uintptr_t dynamic, size_t dynamic_bytes) {
@@ -47,7 +50,7 @@ void Checker::begin_block(uint32_t block, uintptr_t dynamic, size_t dynamic_byte
 
 void Checker::allow_shared(uintptr_t begin, size_t bytes) {
   shared_shadow_->visit(begin, bytes, [&](Cell& cell, uint8_t mask) {
-    if (cell.generation != generation_) cell = Cell{generation_, 0, 0, {}, {}};
+    if (cell.generation != generation_) cell = Cell{generation_, 0, 0, {}, {}, {}};
     cell.allocated |= mask;
   });
 }
@@ -70,7 +73,7 @@ void Checker::access(uintptr_t address, size_t size, Access kind, int actor, uin
 void Checker::shared_access(const Accessor& a) {
   const bool dynamic = a.address >= dynamic_begin_ && a.address + a.size <= dynamic_end_;
   shared_shadow_->visit(a.address, a.size, [&](Cell& cell, uint8_t mask) {
-    if (cell.generation != generation_) cell = Cell{generation_, 0, 0, {}, {}};
+    if (cell.generation != generation_) cell = Cell{generation_, 0, 0, {}, {}, {}};
     if (!dynamic && (cell.allocated & mask) != mask)
       executor_.fail("out of bounds",
                      std::string(verb(a.kind)) + " of " + bytes_of(a.size) +
@@ -100,6 +103,12 @@ void Checker::global_access(const Accessor& a) {
   }
   Region& region = regions_[last_region_];
   if (a.address >= region.end || a.address + a.size > region.end) stray(a);
+  if (a.kind != Access::kRead && !region.writable)
+    executor_.fail("read-only",
+                   std::string(verb(a.kind)) + " of " + bytes_of(a.size) + " by " + executor_.who() +
+                       " in the read-only array " + region.name,
+                   {{"here", a.pc}});
+  if (!region.shadow) return;
   region.shadow->visit(a.address, a.size, [&](Cell& cell, uint8_t mask) {
     conflicts(cell, mask, a, true);
     remember(cell, mask, a, true);
@@ -113,27 +122,32 @@ bool Checker::ordered(const Touch& earlier, const Accessor& a, bool global) cons
 }
 
 void Checker::conflicts(Cell& cell, uint8_t mask, const Accessor& a, bool global) {
-  if ((cell.write.mask & mask) && !ordered(cell.write, a, global)) race(cell.write, true, a, global);
+  for (const Touch& write : cell.write)
+    if ((write.mask & mask) && !ordered(write, a, global)) race(write, true, a, global);
   if (a.kind == Access::kRead) return;
-  for (const Touch& read : cell.read)
+  for (const Touch& read : {cell.read[0], cell.read[1], cell.read_before})
     if ((read.mask & mask) && !ordered(read, a, global)) race(read, false, a, global);
 }
 
 void Checker::remember(Cell& cell, uint8_t mask, const Accessor& a, bool global) {
-  const Touch touch{a.epoch, uint32_t(a.pc - image_), block_, uint16_t(a.actor), mask, a.kind == Access::kAtomic};
+  Touch touch{a.epoch, uint32_t(a.pc - image_), block_, uint16_t(a.actor), mask, a.kind == Access::kAtomic};
   if (a.kind != Access::kRead) {
-    cell.write = touch;
     cell.initialised |= mask;
-    cell.read[0].mask = cell.read[1].mask = 0;  // ordered before this write, which stands for them from now on
+    for (int byte = 0; byte < kGranule; ++byte)
+      if (mask >> byte & 1) cell.write[byte] = touch, cell.write[byte].mask = uint8_t(1 << byte);
+    // Reads of these bytes are ordered before this write, which stands for them from now on.
+    for (Touch* read : {&cell.read[0], &cell.read[1], &cell.read_before}) read->mask &= uint8_t(~mask);
     return;
   }
   for (Touch& read : cell.read)
-    if (read.mask == 0 || (read.actor == touch.actor && read.block == touch.block) || ordered(read, a, global)) {
-      const uint8_t both = read.actor == touch.actor && read.block == touch.block ? uint8_t(read.mask | mask) : mask;
-      read = touch;
-      read.mask = both;
-      return;
-    }
+    if (read.mask && read.block != block_) cell.read_before = read, read.mask = 0;
+  for (Touch& read : cell.read) {
+    const bool same = read.mask && read.actor == touch.actor;
+    if (read.mask && !same && !((read.mask | mask) == mask && ordered(read, a, global))) continue;
+    if (same) touch.mask |= read.mask;
+    read = touch;
+    return;
+  }
   cell.read[0] = cell.read[1];
   cell.read[1] = touch;
 }

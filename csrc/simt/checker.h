@@ -23,7 +23,11 @@ struct Allocation {
   uintptr_t begin;
   size_t bytes;
   std::string name;
+  bool writable;
 };
+
+// Cells take 52 times the memory that they watch, where it is touched.
+inline constexpr size_t kWatchedBytes = size_t(32) << 20;
 
 class Checker {
  public:
@@ -43,7 +47,8 @@ class Checker {
   struct Region {
     uintptr_t begin, end;
     std::string name;
-    std::unique_ptr<Shadow<4>> shadow;
+    std::unique_ptr<Shadow> shadow;  // none where the array is too large for it: then only bounds are checked
+    bool writable;
   };
   struct Accessor {
     uintptr_t address;
@@ -67,7 +72,7 @@ class Checker {
   size_t shared_bytes_ = 0;
   uintptr_t dynamic_begin_ = 0, dynamic_end_ = 0;
   uint32_t block_ = 0, generation_ = 0;
-  std::unique_ptr<Shadow<2>> shared_shadow_;
+  std::unique_ptr<Shadow> shared_shadow_;
   std::vector<Region> regions_;
   size_t last_region_ = 0;
 };

@@ -104,7 +104,7 @@ namespace fastconv::simt {
 // One OS thread runs all fibers, and no switch happens in here: a plain update is atomic.
 template <class T, class Update>
 inline __attribute__((no_sanitize("thread"), noinline)) T atomic_update(T* address, Update update) {
-  touch(address, sizeof(T), Access::kAtomic);
+  touch_atomic(address, sizeof(T), __builtin_return_address(0));
   const T old = *address;
   *address = update(old);
   return old;
@@ -112,9 +112,10 @@ inline __attribute__((no_sanitize("thread"), noinline)) T atomic_update(T* addre
 
 }  // namespace fastconv::simt
 
+// Atomics take the types that CUDA gives them; atomic_update reports its caller, so these vanish into the kernel.
 #define FC_ATOMIC(name, expression)                                                        \
   template <class T>                                                                       \
-  inline T name(T* address, typename std::common_type<T>::type value) {                    \
+  __forceinline__ T name(T* address, typename std::common_type<T>::type value) {           \
     return ::fastconv::simt::atomic_update(address, [=](T old) { return T(expression); }); \
   }
 FC_ATOMIC(atomicAdd, old + value)
@@ -127,9 +128,13 @@ FC_ATOMIC(atomicOr, old | value)
 FC_ATOMIC(atomicXor, old ^ value)
 #undef FC_ATOMIC
 template <class T>
-inline T atomicCAS(T* address, typename std::common_type<T>::type compare, typename std::common_type<T>::type value) {
+__forceinline__ T atomicCAS(T* address, typename std::common_type<T>::type compare,
+                            typename std::common_type<T>::type value) {
   return ::fastconv::simt::atomic_update(address, [=](T old) { return old == compare ? T(value) : old; });
 }
+
+#undef assert
+#define assert(condition) ((condition) ? void(0) : ::fastconv::simt::assertion_failed(#condition))
 
 // ------------------------------------------------------------------------------------------------ vectors, mathematics
 
@@ -143,6 +148,14 @@ inline T atomicCAS(T* address, typename std::common_type<T>::type compare, typen
     type x, y, z, w;                      \
   };                                      \
   inline name make_##name(type x, type y, type z, type w) { return {x, y, z, w}; }
+#define FC_VECTOR3(name, type) \
+  struct name {                \
+    type x, y, z;              \
+  };                           \
+  inline name make_##name(type x, type y, type z) { return {x, y, z}; }
+FC_VECTOR3(float3, float)
+FC_VECTOR3(int3, int)
+#undef FC_VECTOR3
 FC_VECTOR2(float2, float, 8)
 FC_VECTOR2(int2, int, 8)
 FC_VECTOR2(uint2, unsigned, 8)
@@ -151,6 +164,7 @@ FC_VECTOR4(float4, float, 16)
 FC_VECTOR4(int4, int, 16)
 FC_VECTOR4(uint4, unsigned, 16)
 FC_VECTOR4(ushort4, unsigned short, 8)
+FC_VECTOR4(uchar4, unsigned char, 4)
 #undef FC_VECTOR2
 #undef FC_VECTOR4
 using dim3 = ::fastconv::simt::Dim3;
@@ -160,14 +174,39 @@ template <class T>
 inline T __ldg(const T* address) {
   return *address;
 }
-inline int min(int a, int b) { return a < b ? a : b; }
-inline int max(int a, int b) { return a < b ? b : a; }
-inline unsigned min(unsigned a, unsigned b) { return a < b ? a : b; }
-inline unsigned max(unsigned a, unsigned b) { return a < b ? b : a; }
-inline long long min(long long a, long long b) { return a < b ? a : b; }
-inline long long max(long long a, long long b) { return a < b ? b : a; }
+template <class T>
+inline T __ldcg(const T* address) {
+  return *address;
+}
+template <class T>
+inline T __ldcs(const T* address) {
+  return *address;
+}
+template <class T>
+inline void __stcs(T* address, T value) {
+  *address = value;
+}
+template <class T>
+inline void __stcg(T* address, T value) {
+  *address = value;
+}
+#define FC_MIN_MAX(type)                                    \
+  inline type min(type a, type b) { return b < a ? b : a; } \
+  inline type max(type a, type b) { return a < b ? b : a; }
+FC_MIN_MAX(int)
+FC_MIN_MAX(unsigned)
+FC_MIN_MAX(long)
+FC_MIN_MAX(unsigned long)
+FC_MIN_MAX(long long)
+FC_MIN_MAX(unsigned long long)
+#undef FC_MIN_MAX
 inline float min(float a, float b) { return ::fminf(a, b); }
 inline float max(float a, float b) { return ::fmaxf(a, b); }
+inline double min(double a, double b) { return ::fmin(a, b); }
+inline double max(double a, double b) { return ::fmax(a, b); }
+using std::isfinite;
+using std::isinf;
+using std::isnan;
 inline float __expf(float x) { return ::expf(x); }
 inline float __logf(float x) { return ::logf(x); }
 inline float __fdividef(float a, float b) { return a / b; }
@@ -177,6 +216,18 @@ inline float __fmaf_rn(float a, float b, float c) { return ::fmaf(a, b, c); }
 inline float rsqrtf(float x) { return 1.0f / ::sqrtf(x); }
 inline double rsqrt(double x) { return 1.0 / ::sqrt(x); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return unsigned((uint64_t(a) * b) >> 32); }
+inline float __fsqrt_rn(float x) { return ::sqrtf(x); }
+inline float __frcp_rn(float x) { return 1.0f / x; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __powf(float a, float b) { return ::powf(a, b); }
+inline float __sinf(float x) { return ::sinf(x); }
+inline float __cosf(float x) { return ::cosf(x); }
+inline float __saturatef(float x) { return x > 0.0f ? (x < 1.0f ? x : 1.0f) : 0.0f; }
+inline int __float2int_rn(float x) { return int(::nearbyintf(x)); }
+inline int __float2int_rz(float x) { return int(x); }
+inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
+inline int __clzll(long long x) { return x ? __builtin_clzll(static_cast<unsigned long long>(x)) : 64; }
+inline int __ffsll(long long x) { return __builtin_ffsll(x); }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
 inline int __ffs(int x) { return __builtin_ffs(x); }

@@ -34,8 +34,9 @@ FC_SIMT_API void sync_warp(uint32_t mask);
 enum class Reduce : int { kAdd, kMin, kMax, kAnd, kOr, kXor };
 FC_SIMT_API uint32_t reduce_warp(Reduce kind, uint32_t mask, uint32_t value, bool is_signed);
 
-// --- memory: an access that the compiler cannot show us, checked like any other
-FC_SIMT_API void touch(const void* address, size_t size, Access kind);
+// --- memory: an atomic update, which the compiler does not show us
+FC_SIMT_API void touch_atomic(const void* address, size_t size, void* caller);
+FC_SIMT_API void assertion_failed(const char* condition);
 
 // --- asynchronous copies (cp.async): the last bytes - from_bytes are filled with zeros
 FC_SIMT_API void copy_async(void* to, const void* from, int bytes, int from_bytes);

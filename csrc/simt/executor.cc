@@ -1,8 +1,10 @@
 #include "simt/executor.h"
 
+#include <signal.h>
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstring>
 #include <new>
 #include <numeric>
@@ -26,6 +28,27 @@ std::string text(const Dim3& d) {
 constexpr unsigned char kPoison = 0xFF;
 
 constexpr size_t kRedZone = 64;
+
+// Ctrl-C during a launch: Python's own handler would only note it until the launch has ended.
+volatile std::sig_atomic_t interrupted_ = 0;
+
+class Interruptible {
+ public:
+  Interruptible() {
+    interrupted_ = 0;
+    struct sigaction ours{};
+    ours.sa_handler = [](int) { interrupted_ = 1; };
+    active_ = sigaction(SIGINT, nullptr, &before_) == 0 && before_.sa_handler != SIG_IGN &&
+              sigaction(SIGINT, &ours, nullptr) == 0;
+  }
+  ~Interruptible() {
+    if (active_) sigaction(SIGINT, &before_, nullptr);
+  }
+
+ private:
+  struct sigaction before_{};
+  bool active_;
+};
 
 }  // namespace
 
@@ -104,8 +127,12 @@ std::unique_ptr<Report> Executor::launch(const KernelEntry& kernel, const Image&
     do step = 1 + random_.below(uint32_t(std::min<uint64_t>(blocks, 0xffffffffu)));
     while (std::gcd(step, blocks) != 1);
   }
-  for (uint64_t i = 0; i < blocks && !report_; ++i)
+  const Interruptible interruptible;
+  for (uint64_t i = 0; i < blocks && !report_; ++i) {
     run_block(uint64_t((start + (unsigned __int128)(i)*step) % blocks), kernel);
+    if (interrupted_ && !report_)
+      report_ = std::make_unique<Report>(Report{"interrupted", "interrupted between two blocks", {}});
+  }
   current_ = nullptr;
   self = nullptr;
   return std::move(report_);
@@ -116,6 +143,7 @@ void Executor::run_block(uint64_t index, const KernelEntry& kernel) {
   std::memset(shared_, kPoison, dynamic_bytes_);
   variables_.clear();
   static_top_ = dynamic_bytes_ + kRedZone;
+  static_bytes_ = 0;
   checker_.begin_block(uint32_t(index), uintptr_t(shared_), dynamic_bytes_);
   clocks_.reset(thread_count_);
   ready_.reset(options_.order, thread_count_, random_);
@@ -155,6 +183,7 @@ void Executor::run_next() {
     return;
   }
   Thread& next = threads_[ready_.take()];
+  polls_ = 0;
   if (&next == current_) return;
   current_ = &next;
   self = current_;
@@ -167,7 +196,16 @@ void Executor::suspend(const char* waits_for, uintptr_t pc) {
   run_next();
 }
 
+void Executor::count_poll() {
+  if (++polls_ > 64) yield();
+}
+
+void Executor::check_interrupt() {
+  if (interrupted_) fail("interrupted", "interrupted while block " + text(current_->block_idx) + " was running", {});
+}
+
 void Executor::yield() {
+  check_interrupt();
   ready_.stand_back(current_->id);
   ready_.add(current_->id);
   run_next();
@@ -247,11 +285,18 @@ int64_t Executor::barrier(int id, int expected, bool wait, int64_t value, int64_
     if (barrier.partial) clocks_.publish(current_->id, barrier.knowledge);
   }
   ++barrier.arrived;
+  barrier.lanes[current_->id / 32] |= 1u << (current_->id % 32);
   if (wait) barrier.waiters.push_back(current_->id);
   if (barrier.arrived < expected) {
     if (wait) suspend(id == 0 ? "a barrier of the block" : "a named barrier", pc);
     return current_->barrier_value;
   }
+  for (int warp = 0; warp * 32 < thread_count_; ++warp)
+    if (barrier.lanes[warp] != 0 && barrier.lanes[warp] != existing_lanes(warp))
+      fail("divergence",
+           "a barrier that only some lanes of a warp have come to: warps come to it as a whole; " + who() +
+               " was the last",
+           {{"here", pc}, {"the first", barrier.at}});
   if (options_.check && !barrier.partial) clocks_.meet_all();
   for (const int waiter : barrier.waiters) {
     if (options_.check && barrier.partial) clocks_.learn(waiter, barrier.knowledge);
@@ -263,11 +308,17 @@ int64_t Executor::barrier(int id, int expected, bool wait, int64_t value, int64_
   return current_->barrier_value;
 }
 
-void Executor::rendezvous(const char* instruction, uint32_t mask, void* operand, Combine combine, uintptr_t pc) {
+uint32_t Executor::existing_lanes(int warp) const {
+  const int left = thread_count_ - 32 * warp;
+  return left >= 32 ? ~0u : (1u << left) - 1;
+}
+
+void Executor::rendezvous(const char* instruction, uint32_t mask, void* operand, Combine combine, uintptr_t pc,
+                          bool aligned) {
   const int warp = current_->id / 32, lane = current_->id % 32;
   const uint32_t me = 1u << lane;
   const int first = warp * 32;
-  const uint32_t exists = thread_count_ - first >= 32 ? ~0u : (1u << (thread_count_ - first)) - 1;
+  const uint32_t exists = existing_lanes(warp);
   if (!(mask & me))
     fail("divergence", who() + " takes part in " + instruction + " with a mask that leaves it out", {{"here", pc}});
   for (uint32_t others = mask & exists; others; others &= others - 1)
@@ -278,7 +329,8 @@ void Executor::rendezvous(const char* instruction, uint32_t mask, void* operand,
   std::vector<Rendezvous>& meetings = meetings_[warp];
   Rendezvous* mine = nullptr;
   for (Rendezvous& meeting : meetings) {
-    if (meeting.mask == mask && std::strcmp(meeting.instruction, instruction) == 0) {
+    // An aligned instruction is one instruction for the whole warp: not its like in another branch.
+    if (meeting.mask == mask && std::strcmp(meeting.instruction, instruction) == 0 && (!aligned || meeting.at == pc)) {
       mine = &meeting;
     } else if ((meeting.mask & me) && (meeting.arrived & mask)) {  // they wait for us there, we for them here
       fail("divergence",
@@ -309,11 +361,13 @@ void* Executor::shared_variable(const SharedVariable& variable) {
     if (declared == &variable) return memory;
   const size_t at = (static_top_ + variable.alignment - 1) & ~(variable.alignment - 1);
   const size_t end = at + variable.bytes;
-  if (end > kSharedArena || dynamic_bytes_ + variable.bytes > kSharedLimit)
-    fail(
-        "launch",
-        std::string("shared variable ") + variable.name + " does not fit: " + std::to_string(variable.bytes) + " bytes",
-        {});
+  static_bytes_ += variable.bytes;
+  if (static_bytes_ > kStaticLimit || dynamic_bytes_ + static_bytes_ > kSharedLimit)
+    fail("launch",
+         std::string("shared variable ") + variable.name + " does not fit: static variables take " +
+             std::to_string(static_bytes_) + " of 49152 bytes, with the dynamic ones " +
+             std::to_string(dynamic_bytes_ + static_bytes_) + " of " + std::to_string(kSharedLimit),
+         {});
   std::memset(shared_ + at, kPoison, variable.bytes);
   static_top_ = end + kRedZone;
   variables_.emplace_back(&variable, shared_ + at);

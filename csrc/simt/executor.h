@@ -42,8 +42,9 @@ struct Options {
   bool check = true;
 };
 
-inline constexpr size_t kSharedArena = size_t(1) << 20;  // shared memory and its red zones
-inline constexpr size_t kSharedLimit = 232448;           // bytes a block can have on sm_90
+inline constexpr size_t kSharedArena = size_t(1) << 20;   // shared memory and its red zones
+inline constexpr size_t kSharedLimit = 232448;            // bytes a block can have on sm_90
+inline constexpr size_t kStaticLimit = size_t(48) << 10;  // static variables alone (ptxas, sm_80)
 inline constexpr size_t kParameterLimit = size_t(4) << 10;
 inline constexpr int kNamedBarriers = 16;
 
@@ -81,7 +82,8 @@ struct Barrier {
   const char* file = nullptr;
   int line = 0;
   uintptr_t at = 0;
-  int64_t value = 0;  // of __syncthreads_count and its like, so far
+  int64_t value = 0;                      // of __syncthreads_count and its like, so far
+  uint32_t lanes[kMaxThreads / 32] = {};  // who has come
   bool waiting = false;
   bool partial = false;  // a named barrier: only who takes part learns
   Knowledge knowledge;
@@ -103,9 +105,9 @@ class Executor {
   Clocks& clocks() { return clocks_; }
   Random& random() { return random_; }
   bool running() const { return current_ != nullptr; }
-  // Memory of the fibers, of this module and of the kernel's library: not the device's, so not checked.
+  // The running thread's own stack, this module and the kernel's library: not the device's memory, so not checked.
   bool is_own(uintptr_t address) const {
-    if (stacks_.contains(address)) return true;
+    if (stacks_.contains(current_->id, address)) return true;
     for (const auto& [begin, end] : images_)
       if (address >= begin && address < end) return true;
     return false;
@@ -120,9 +122,13 @@ class Executor {
                   const char* file, int line, uintptr_t pc);
 
   // Waits until all lanes of `mask` have come to the same instruction; the last one computes for all.
-  void rendezvous(const char* instruction, uint32_t mask, void* operand, Combine combine, uintptr_t pc);
+  void rendezvous(const char* instruction, uint32_t mask, void* operand, Combine combine, uintptr_t pc,
+                  bool aligned = false);
 
-  void yield();  // lets other threads run: what a loop that polls memory must call
+  void yield();       // lets other threads run: what a loop that polls memory must call
+  void count_poll();  // one atomic update more without another thread's turn: a loop of them may be waiting for one
+  bool is_stack(uintptr_t address) const { return stacks_.contains(address); }
+  void check_interrupt();
 
   // Ends the launch. The text may name threads; notes say where.
   [[noreturn]] void fail(std::string kind, std::string headline, std::vector<Note> notes);
@@ -136,6 +142,7 @@ class Executor {
   void run_block(uint64_t index, const KernelEntry& kernel);
   void suspend(const char* waits_for, uintptr_t pc);
   void run_next();
+  uint32_t existing_lanes(int warp) const;
   [[noreturn]] void end_thread();
   void check_finished();
   void report_deadlock();
@@ -155,6 +162,8 @@ class Executor {
   int thread_count_ = 0, live_ = 0;
   size_t dynamic_bytes_ = 0;
   size_t static_top_ = 0;  // where the next static variable may lie
+  size_t static_bytes_ = 0;
+  int polls_ = 0;
   std::vector<std::pair<const SharedVariable*, void*>> variables_;
   std::vector<std::pair<uintptr_t, uintptr_t>> images_;
   Barrier barriers_[kNamedBarriers];

@@ -9,7 +9,7 @@
 
 namespace fastconv::simt {
 
-inline constexpr size_t kStackBytes = size_t(128) << 10;
+inline constexpr size_t kStackBytes = size_t(640) << 10;  // a GPU thread has up to 512 KB of local memory
 inline constexpr int kMaxThreads = 1024;
 
 // One context that can be left and entered again. A default-constructed one belongs to the thread that leaves it first.
@@ -34,6 +34,7 @@ class Stacks {
 
   char* stack(int thread) const { return base_ + size_t(thread) * (kStackBytes + guard_) + guard_; }
   bool contains(uintptr_t address) const { return address - uintptr_t(base_) < bytes_; }
+  bool contains(int thread, uintptr_t address) const { return address - uintptr_t(stack(thread)) < kStackBytes; }
 
  private:
   size_t guard_;

@@ -16,7 +16,12 @@ inline __attribute__((always_inline)) void on_access(void* address, size_t size,
   Executor& executor = Executor::get();
   if (size == 0 || !executor.options().check || !executor.running()) return;
   if (!executor.checker().in_shared(uintptr_t(address)) && executor.is_own(uintptr_t(address))) return;
+  static unsigned accesses = 0;
+  if (++accesses % 65536 == 0) executor.check_interrupt();  // a loop that never synchronises can be ended, too
   const int id = executor.current().id;
+  if (executor.is_stack(uintptr_t(address)))
+    executor.fail("out of bounds", "access outside the local memory of " + executor.who(),
+                  {{"here", uintptr_t(caller)}});
   executor.checker().access(uintptr_t(address), size, kind, id, executor.clocks().epoch(id), aligned,
                             uintptr_t(caller));
 }

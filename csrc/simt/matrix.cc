@@ -65,7 +65,8 @@ void matrices(uint32_t* registers, char* row, int count, bool transposed, bool s
     }
   }
   MatrixRows mine{registers, row, count, transposed, store};
-  executor.rendezvous(store ? "stmatrix" : "ldmatrix", ~0u, &mine, move_matrices, caller);
+  static const char* const names[] = {"ldmatrix", "ldmatrix.trans", "stmatrix", "stmatrix.trans"};
+  executor.rendezvous(names[2 * store + transposed], ~0u, &mine, move_matrices, caller, true);
 }
 
 // ------------------------------------------------------------------------------------------------ mma
@@ -105,14 +106,14 @@ float toward_zero(double x) {
 
 float truncating_sum(float addend, const float* a, const float* b, int count, int bits) {
   int highest = INT32_MIN;
-  float plain = addend;
+  double plain = addend;  // what infinities and NaNs among them give
   for (int i = 0; i < count; ++i) {
-    plain += a[i] * b[i];
+    plain += double(a[i]) * double(b[i]);
     if (a[i] != 0 && b[i] != 0) highest = std::max(highest, std::ilogb(a[i]) + std::ilogb(b[i]));
   }
-  if (!std::isfinite(plain)) return plain;
+  if (!std::isfinite(plain)) return float(plain);
   if (addend != 0) highest = std::max(highest, std::ilogb(addend));
-  if (highest == INT32_MIN) return plain;
+  if (highest == INT32_MIN) return float(plain);
   const double up = std::ldexp(1.0, bits - highest), down = std::ldexp(1.0, highest - bits);
   int64_t sum = int64_t(double(addend) * up);
   for (int i = 0; i < count; ++i) sum += int64_t(double(a[i]) * double(b[i]) * up);
@@ -163,7 +164,8 @@ void store_matrix(const uint32_t* registers, void* row, int count, bool transpos
 
 void multiply_accumulate(float* d, const uint32_t* a, const uint32_t* b, MatrixType type, int k) {
   Fragments mine{d, a, b, type, k};
-  Executor::get().rendezvous("mma.sync", ~0u, &mine, multiply, FC_CALLER);
+  static const char* const names[] = {"mma.sync f16", "mma.sync bf16", "mma.sync tf32"};
+  Executor::get().rendezvous(names[int(type)], ~0u, &mine, multiply, FC_CALLER, true);
 }
 
 }  // namespace fastconv::simt

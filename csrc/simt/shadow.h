@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <new>
 
 #include "simt/abi.h"
 
@@ -19,24 +20,26 @@ struct Touch {
   bool atomic = false;
 };
 
-// Two readers are kept: where more of them read unordered, the oldest is forgotten (a race with it alone is missed, and
-// no false one is reported).
+inline constexpr int kGranule = 2;  // bytes a cell
+
+// Each byte has its last writer. Of the readers of a block two are kept (where more of them read unordered, the oldest
+// is forgotten: a race with it alone is missed, and no false one is reported), and one of the blocks before it.
 struct Cell {
   uint32_t generation = 0;  // of the block (shared memory) or launch (global) that this is about; others count as blank
   uint8_t initialised = 0;  // bytes that were written
   uint8_t allocated = 0;    // bytes that belong to a variable
-  Touch write;
+  Touch write[kGranule];
   Touch read[2];
+  Touch read_before;  // by another block
 };
 
-// Cells for [begin, begin + bytes), kGranule bytes each, zero until touched (calloc leaves untouched pages unbacked).
-template <int kGranule>
+// Cells for [begin, begin + bytes), zero until touched (calloc leaves untouched pages unbacked).
 class Shadow {
  public:
   Shadow(uintptr_t begin, size_t bytes)
       : begin_(begin & ~uintptr_t(kGranule - 1)),
         cells_(static_cast<Cell*>(std::calloc((bytes + 2 * kGranule) / kGranule, sizeof(Cell)))) {
-    if (!cells_) std::abort();
+    if (!cells_) throw std::bad_alloc();
   }
 
   // Calls visit(cell, mask of bytes) for every cell under [address, address + size).

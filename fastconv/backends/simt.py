@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -60,7 +61,8 @@ class Options:
 
 
 name = "simt"
-_options = Options()
+_DEFAULTS = Options()
+_options: ContextVar[Options] = ContextVar("fastconv_simt_options", default=_DEFAULTS)
 
 
 @contextlib.contextmanager
@@ -72,13 +74,17 @@ def options(**changes: Any) -> Iterator[Options]:
     ...     now.order
     'skew'
     """
-    global _options
-    before = _options
-    _options = replace(before, **changes)
+    now = replace(_options.get(), **changes)
+    token = _options.set(now)
     try:
-        yield _options
+        yield now
     finally:
-        _options = before
+        _options.reset(token)
+
+
+def current_options() -> Options:
+    """What `options` has set."""
+    return _options.get()
 
 
 def available() -> str | None:
@@ -108,11 +114,11 @@ def launch(
     packed = []
     for position, value in enumerate(args):
         if isinstance(value, np.ndarray):
-            memory.append((*_extent(value), f"argument {position}"))
+            memory.append((*_extent(value), f"argument {position}", value.flags.writeable))
             packed.append(np.uint64(value.ctypes.data).tobytes())
         else:
             packed.append(pack_argument(value, position))
-    now = _options
+    now = _options.get()
     report = _executor().launch(
         _load(library),
         grid,
@@ -128,6 +134,8 @@ def launch(
     )
     if report is not None:
         kind, headline, notes = report
+        if kind == "interrupted":
+            raise KeyboardInterrupt
         raise KernelError(kind, _explain(kernel, library, headline, notes))
 
 
@@ -195,7 +203,10 @@ def compiler() -> str:
 def _compiler() -> tuple[list[str], str]:
     """The command and what it says of itself."""
     for command in (os.environ.get("CXX"), "g++", "clang++", "c++"):
-        parts = shlex.split(command or "")
+        try:
+            parts = shlex.split(command or "")
+        except ValueError as error:
+            raise DeviceError(f"CXX: expected a command, got {command!r}: {error}") from None
         if parts and shutil.which(parts[0]):
             version = subprocess.run([*parts, "--version"], capture_output=True, text=True, check=False).stdout
             return parts, version
@@ -214,6 +225,7 @@ _FLAGS = [
     "-fno-strict-aliasing",
     "-ffp-contract=off",
     "-fno-optimize-sibling-calls",
+    "-fno-exceptions",
     "-fsanitize=thread,alignment,bounds,shift,integer-divide-by-zero,signed-integer-overflow",
     "-Wall",
     "-Wno-unknown-pragmas",
@@ -221,7 +233,7 @@ _FLAGS = [
 
 
 # Struct copies that the compiler makes calls of are reported too.
-_LINK_FLAGS = [f"-Wl,--wrap={function}" for function in ("memcpy", "memmove", "memset")]
+_LINK_FLAGS = ["-Wl,-z,defs", *(f"-Wl,--wrap={function}" for function in ("memcpy", "memmove", "memset"))]
 
 
 @lru_cache(maxsize=1)
@@ -234,8 +246,11 @@ def translation_unit(kernel: KernelSource) -> str:
     file = f"cuda/{kernel.file}"
     if Path(kernel.file).is_absolute():
         file = kernel.file
-        # So that the unit changes with the file: what it includes of ours is looked after by included_sources.
-        version = f"// {key_of(Path(file).read_bytes())}\n"
+        if not Path(file).is_file():
+            raise DeviceError(f"kernel file: expected one, got {file!r}, which is not there")
+        # So that an edit, of the file or of what it includes, makes another unit within this process, too.
+        text = f'#include "{file}"'
+        version = f"// {key_of(*included_sources(text, source_root()))}\n"
     else:
         version = ""
     return f'{version}#include "cuda/platform.cuh"\n#include "{file}"\nFC_SIMT_KERNEL({kernel.expression});\n'

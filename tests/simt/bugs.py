@@ -27,6 +27,10 @@ def _kernel(text: str) -> str:
     return "__global__ void kernel(const float* x, float* y, int n) {\n  const int t = threadIdx.x;\n" + text + "\n}\n"
 
 
+def _halves(text: str) -> str:
+    return _kernel("unsigned short* h = reinterpret_cast<unsigned short*>(y);\n" + text)
+
+
 BUGS = [
     # ---------------------------------------------------------------- barriers
     Bug(
@@ -287,6 +291,61 @@ BUGS = [
         _kernel("if (t < 16) ptx::copy_async_16(y + 4 * t, x + 4 * t, 16);\nptx::copy_async_wait<0>();"),
         "ptx::copy_async_16",
         ("not shared",),
+    ),
+    Bug(
+        "the source of a cp.async is overwritten while it is under way",
+        "race",
+        _kernel("FC_SHARED(float, s, [64]);\nif (t < 16) {\n  ptx::copy_async_16(s + 4 * t, y + 4 * t, 16);\n  y[4 * t] = 1;\n}\nptx::copy_async_wait<0>();"),
+        "y[4 * t] = 1;",
+        ("cp.async of thread",),
+    ),
+    # ---------------------------------------------------------------- halves of words
+    Bug(
+        "two blocks write one 16-bit element, and another its neighbour in between",
+        "race between blocks",
+        _halves("if (t) return;\nif (blockIdx.x == 1) h[1] = 1;\nelse h[0] = 2;"),
+        "h[0] = 2;",
+        grid=3,
+    ),
+    Bug(
+        "a block writes a 16-bit element that another has read, after a third wrote its neighbour",
+        "race between blocks",
+        _halves("if (t) return;\nif (blockIdx.x == 0) h[8] = h[0];\nelse if (blockIdx.x == 1) h[1] = 5;\nelse h[0] = 7;"),
+        "h[0]",
+        grid=3,
+    ),
+    Bug(
+        "neighbouring bytes of shared memory, and then one of them by a third thread",
+        "race",
+        _kernel("FC_SHARED(unsigned char, s, [2]);\nif (t == 0) s[0] = s[1] = 0;\n__syncthreads();\nif (t == 0) s[0] = 1;\nif (t == 32) s[1] = 2;\nif (t == 40) s[0] = 3;\n__syncthreads();\ny[t] = s[0];"),
+        "s[0] =",
+    ),
+    Bug(
+        "another thread's local array",
+        "out of bounds",
+        _kernel("FC_SHARED(float*, p, [1]);\nfloat v[4] = {x[t], 1, 2, 3};\nif (t == 0) p[0] = v;\n__syncthreads();\ny[t] = p[0][t % 4] + v[t % 4];"),
+        "p[0][t % 4]",
+        ("local memory",),
+    ),
+    Bug("an assertion that does not hold", "assert", _kernel("assert(t < 60);\ny[t] = x[t];"), "assert(t < 60)"),
+    # ---------------------------------------------------------------- whole warps
+    Bug(
+        "a named barrier that odd lanes pass by",
+        "divergence",
+        _kernel("if (t % 2) ptx::barrier_sync(1, 32);\nelse ptx::barrier_sync(2, 32);\ny[t] = x[t];"),
+        "ptx::barrier_sync(",
+    ),
+    Bug(
+        "an mma in each branch",
+        "divergence",
+        _kernel("float d[4] = {};\nuint32_t a[4] = {}, b[2] = {};\nif (t % 2) {\n  ptx::mma_m16n8k16<Half>(d, a, b);\n  y[t] = d[0];\n} else {\n  ptx::mma_m16n8k16<BFloat16>(d, a, b);\n}"),
+        "ptx::mma_m16n8k16",
+    ),
+    Bug(
+        "ldmatrix, transposed in every other lane",
+        "divergence",
+        _kernel("FC_SHARED(Half, s, [256]);\nfor (int i = t; i < 256; i += 64) s[i] = Half{};\n__syncthreads();\nuint32_t r[4];\nif (t % 2) ptx::load_matrix_x4(r, s + t % 32 * 8);\nelse ptx::load_matrix_x4_transposed(r, s + t % 32 * 8);\ny[t] = r[0];"),
+        "ptx::load_matrix_x4",
     ),
     # ---------------------------------------------------------------- matrices
     Bug(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -63,3 +64,59 @@ def test_arguments_that_are_not_the_kernels(tmp_path):
         launch(tmp_path, body, (y,))
     with pytest.raises(ValueError, match="argument 1 has 4 bytes, got 8"):
         launch(tmp_path, body, (y, np.int64(4)))
+
+
+def test_a_read_only_array_is_not_written(tmp_path):
+    y = np.zeros(64, np.float32)
+    y.flags.writeable = False
+    with pytest.raises(KernelError, match="in the read-only array argument 0") as caught:
+        launch(tmp_path, "__global__ void kernel(float* y) { y[threadIdx.x] = 1; }", (y,))
+    assert caught.value.kind == "read-only"
+
+
+def test_static_variables_are_counted_together(tmp_path):
+    body = """__global__ void kernel(float* y) {
+  FC_SHARED(float, a, [8000]);
+  FC_SHARED(float, b, [8000]);
+  a[threadIdx.x] = b[threadIdx.x] = 1;
+  y[threadIdx.x] = a[threadIdx.x] + b[threadIdx.x];
+}"""
+    with pytest.raises(KernelError, match="shared variable b does not fit: static variables take 64000 of 49152"):
+        launch(tmp_path, body, (np.zeros(64, np.float32),))
+
+
+def test_a_name_that_nothing_defines_is_an_error_of_compiling(tmp_path):
+    with pytest.raises(KernelError, match="nowhere") as caught:
+        launch(tmp_path, "void nowhere();\n__global__ void kernel() { nowhere(); }", ())
+    assert caught.value.kind == "compile"
+
+
+def test_threads_of_a_block_may_wait_for_each_other_by_atomics(tmp_path):
+    body = """__global__ void kernel(int* flag, int* y) {
+  if (threadIdx.x < 32) while (atomicAdd(flag, 0) == 0) {}
+  if (threadIdx.x == 32) atomicExch(flag, 1);
+  y[threadIdx.x] = 1;
+}"""
+    for order in simt.ORDERS:
+        y = np.zeros(64, np.int32)
+        launch(tmp_path, body, (np.zeros(1, np.int32), y), order=order, seed=3)
+        assert y.all()
+
+
+def test_an_edit_of_what_a_kernel_includes_is_seen(tmp_path):
+    header = tmp_path / "value.h"
+    for value in (1, 2):
+        header.write_text(f"constexpr float kValue = {value};\n")
+        y = np.zeros(64, np.float32)
+        launch(tmp_path, '#include "value.h"\n__global__ void kernel(float* y) { y[threadIdx.x] = kValue; }', (y,))
+        assert (y == value).all()
+
+
+def test_options_of_one_thread_are_not_those_of_another():
+    seen = []
+    with simt.options(order="skew", seed=4):
+        thread = threading.Thread(target=lambda: seen.append(simt.current_options()))
+        thread.start()
+        thread.join()
+        assert simt.current_options().order == "skew"
+    assert seen[0].order == "forward"
