@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextvars import Token
+from contextvars import ContextVar
 
 from ..errors import DeviceError
 from . import cpu, cuda, gpu, registry, simt
@@ -12,6 +12,10 @@ __all__ = ["cpu", "cuda", "device", "devices", "gpu", "registry", "simt"]
 
 for _device in (cuda, simt):
     gpu.register_on(_device)
+
+
+# The devices to go back to: of this thread or task, since several may share one `device`.
+_entered: ContextVar[tuple[str, ...]] = ContextVar("fastconv_entered_devices", default=())
 
 
 def devices() -> list[str]:
@@ -38,12 +42,13 @@ class device:
         if name != "cpu" and (missing := BACKENDS[name].available()):
             raise DeviceError(missing)
         self.name = name
-        self._tokens: list[Token[str]] = []
 
     def __enter__(self) -> device:
-        numpy = "cpu" if self.name == "cuda" else self.name
-        self._tokens.append(numpy_device.set(numpy))
+        _entered.set((*_entered.get(), numpy_device.get()))
+        numpy_device.set("cpu" if self.name == "cuda" else self.name)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        numpy_device.reset(self._tokens.pop())
+        *before, name = _entered.get()
+        _entered.set(tuple(before))
+        numpy_device.set(name)

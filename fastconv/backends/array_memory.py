@@ -12,8 +12,8 @@ def is_cupy(value: Any) -> bool:
     """Whether this is a CuPy array. CuPy is not imported for it: an array of it exists only where it was."""
     if isinstance(value, np.ndarray):
         return False  # the usual answer, and asked many times a call
-    cupy = sys.modules.get("cupy")
-    return cupy is not None and isinstance(value, cupy.ndarray)
+    kind = getattr(sys.modules.get("cupy"), "ndarray", None)  # another thread may just be importing it
+    return kind is not None and isinstance(value, kind)
 
 
 def address_of(array: Any) -> int:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from . import cuda
+from .array_memory import is_cupy
 from .placement import backend_of
 
 
 class ConvWeight:
     """A convolution weight in the forms that algorithms ask for, each made on first use and kept.
 
-    `array` is the logical (K, C/groups, R, S) weight; it must not change while this object is in use.
+    `array` is the logical (K, C/groups, R, S) weight; it must not change while this object is in use. `kept`: it
+    outlives a call, so that on a GPU other streams may come to read its forms.
     """
 
-    def __init__(self, array: Any) -> None:
+    def __init__(self, array: Any, kept: bool = True) -> None:
         self.array = array
+        self._kept = kept
         self._forms: dict[Hashable, Any] = {}
 
     @property
@@ -31,6 +35,8 @@ class ConvWeight:
         """The form under a key, made by `make` if it is not there."""
         if key not in self._forms:
             made = make()
+            if self._kept and is_cupy(made):
+                cuda.finish(made)
             self._forms[key] = made  # only now, whole: another thread may be looking
         return self._forms[key]
 

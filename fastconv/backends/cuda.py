@@ -29,6 +29,7 @@ __all__ = [
     "describe",
     "empty",
     "encode",
+    "finish",
     "from_dlpack",
     "from_numpy",
     "launch",
@@ -36,6 +37,7 @@ __all__ = [
     "may_share_memory",
     "name",
     "processors",
+    "require_current",
 ]
 
 Extent = tuple[int, int, int]
@@ -127,6 +129,24 @@ def _constant(device: int, dtype: str, shape: tuple[int, ...], content: bytes) -
     uploaded = cupy.asarray(np.frombuffer(content, dtype).reshape(shape))
     cupy.cuda.get_current_stream().synchronize()  # other streams will read it too
     return uploaded
+
+
+def require_current(array: Any) -> None:
+    """Raises DeviceError for an array of another GPU than CuPy's current one, which is where kernels are launched."""
+    current = _cupy().cuda.runtime.getDevice()
+    if array.device.id != current:
+        raise DeviceError(f"x: on GPU {array.device.id}, but GPU {current} is current: compute inside `with x.device:`")
+
+
+def finish(array: Any) -> None:
+    """Waits for what was launched, so that other streams may read an array that is kept.
+
+    Raises DeviceError while a graph is captured: the array would stay empty until the graph is replayed.
+    """
+    stream = _cupy().cuda.get_current_stream()
+    if stream.is_capturing():
+        raise DeviceError("weight: prepared for the first time while a graph is captured: call once before capturing")
+    stream.synchronize()
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Any:

@@ -22,7 +22,8 @@ from ..problem import ITEM_SIZE
 
 Array = NDArray[Any]
 
-_DLPACK_CPU, _DLPACK_CUDA = 1, 2
+# DLPack's device types: memory that the host reads (plain, or pinned for a GPU), and that a GPU does (plain, managed).
+_DLPACK_HOST, _DLPACK_CUDA = (1, 3), (2, 13)
 
 # dtype.name is computed anew each time it is asked for.
 _NAMES = {np.dtype(getattr(ml_dtypes, name, None) or name): name for name in ITEM_SIZE}
@@ -35,6 +36,8 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
 
 def find_kernel(op: str, x: Array, problem: registry.Problem, algo: str | None = None) -> registry.Kernel:
     """The kernel that computes `op` on the device of x."""
+    if is_cupy(x):
+        cuda.require_current(x)
     return registry.choose(op, device_of(x), problem, algo).kernel
 
 
@@ -49,13 +52,15 @@ def as_array(value: Any, name: str) -> Array:
             raise DTypeError(f"{name}: expected a NumPy or CuPy array or a DLPack producer, got {type(value).__name__}")
         try:
             place = int(value.__dlpack_device__()[0])
-            if place == _DLPACK_CPU:
+            if place in _DLPACK_HOST:
                 value = np.from_dlpack(value)
-        except (BufferError, RuntimeError, TypeError, ValueError) as error:
+            elif place in _DLPACK_CUDA:
+                value = cuda.from_dlpack(value)
+        except DeviceError:
+            raise
+        except (BufferError, RuntimeError, TypeError, ValueError) as error:  # NotImplementedError is a RuntimeError
             raise DTypeError(f"{name}: {type(value).__name__} cannot be read by DLPack: {error}") from None
-        if place == _DLPACK_CUDA:
-            value = cuda.from_dlpack(value)
-        elif place != _DLPACK_CPU:
+        if place not in (*_DLPACK_HOST, *_DLPACK_CUDA):
             raise DeviceError(f"{name}: expected memory of the CPU or of a CUDA GPU, got {type(value).__name__}")
     if value.dtype not in _NAMES:
         if not value.dtype.isnative:

@@ -40,12 +40,17 @@ def prepare_weight(weight: Any) -> ConvWeight:
     Pass it to `conv2d` instead of the array where the same weight is used again, as the layers do. The array
     is referenced, not copied: it must not change while the result is in use.
     """
+    return weight_of(weight, kept=True)
+
+
+def weight_of(weight: Any, kept: bool = False) -> ConvWeight:
+    """What `prepare_weight` made, or the same for one call."""
     if isinstance(weight, ConvWeight):
         return weight
     array = as_array(weight, "weight")
     if array.ndim != 4:
         raise ShapeError(f"weight: expected shape (K, C/groups, R, S), got {array.shape}")
-    return ConvWeight(array)
+    return ConvWeight(array, kept)
 
 
 def resolve_padding(
@@ -168,7 +173,7 @@ def conv2d(
            [ 8., 12., 12., 12.,  8.]], dtype=float32)
     """
     images, single = image_batch(x, "x")
-    prepared = prepare_weight(weight)
+    prepared = weight_of(weight)
     require_alike(images, prepared.array, "weight")
     arguments = (images.shape, prepared.shape, stride, padding, dilation, groups, dtype_name(images.dtype))
     # What is equal is not always alike (1 == 1.0 == True): only plain ints are looked up.

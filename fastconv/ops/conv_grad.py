@@ -18,10 +18,11 @@ from ._arrays import (
     require_alike,
     to_nhwc,
 )
-from .conv import conv_problem, prepare_weight
+from .conv import conv_problem, weight_of
 
 
-def _gradient(grad: Any, expected: tuple[int, ...] | None = None) -> Array:
+def gradient(grad: Any, expected: tuple[int, ...] | None = None) -> Array:
+    """The gradient of a convolution's result. Raises unless it is 4-D and, where that is known, of the right shape."""
     array = as_array(grad, "grad")
     if array.ndim != 4:
         raise ShapeError(f"grad: expected shape (N, K, P, Q), got {array.shape}")
@@ -30,7 +31,8 @@ def _gradient(grad: Any, expected: tuple[int, ...] | None = None) -> Array:
     return array
 
 
-def _shape(value: Any, name: str, meaning: str) -> tuple[int, ...]:
+def four_extents(value: Any, name: str, meaning: str) -> tuple[int, ...]:
+    """A shape of four extents; `meaning` is what the error says was expected."""
     try:
         shape = tuple(int(extent) for extent in value)
     except (TypeError, ValueError):
@@ -69,12 +71,12 @@ def conv2d_input_grad(
     Raises:
         ShapeError, DTypeError, DeviceError, AlgorithmError.
     """
-    prepared = prepare_weight(weight)
-    shape = _shape(input_shape, "input_shape", "(N, C, H, W)")
-    array = _gradient(grad)
+    prepared = weight_of(weight)
+    shape = four_extents(input_shape, "input_shape", "(N, C, H, W)")
+    array = gradient(grad)
     require_alike(array, prepared.array, "weight")
     problem = conv_problem(shape, prepared.shape, stride, padding, dilation, groups, dtype_name(array.dtype))
-    _gradient(array, problem.y_shape)
+    gradient(array, problem.y_shape)
     dx = empty_nhwc(array, problem.x_shape)
     find_kernel("conv2d_input_grad", array, problem, algo).run(problem, to_nhwc(array), prepared, dx)
     return from_nhwc(dx, is_channels_last(array))
@@ -108,11 +110,11 @@ def conv2d_weight_grad(
     Raises:
         ShapeError, DTypeError, DeviceError, AlgorithmError.
     """
-    array, images = _gradient(grad), as_array(x, "x")
-    shape = _shape(weight_shape, "weight_shape", "(K, C/groups, R, S)")
+    array, images = gradient(grad), as_array(x, "x")
+    shape = four_extents(weight_shape, "weight_shape", "(K, C/groups, R, S)")
     require_alike(array, images, "x")
     problem = conv_problem(images.shape, shape, stride, padding, dilation, groups, dtype_name(array.dtype))
-    _gradient(array, problem.y_shape)
+    gradient(array, problem.y_shape)
     k, group_c, r, s = shape
     dw = empty(array, (k, r, s, group_c))
     find_kernel("conv2d_weight_grad", array, problem, algo).run(problem, to_nhwc(array), to_nhwc(images), dw)

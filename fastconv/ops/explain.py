@@ -12,8 +12,8 @@ from ..backends.placement import device_of
 from ..errors import AlgorithmError
 from ..problem import ConvProblem, LinearProblem
 from ._arrays import Array, as_array, dtype_name, image_batch, is_channels_last, require_alike
-from .conv import conv2d, conv_problem, prepare_weight
-from .conv_grad import conv2d_input_grad, conv2d_weight_grad
+from .conv import conv2d, conv_problem, weight_of
+from .conv_grad import conv2d_input_grad, conv2d_weight_grad, four_extents, gradient
 from .linear import linear, linear_problem
 
 
@@ -76,7 +76,7 @@ _Read = tuple[ConvProblem | LinearProblem, tuple[str, ...], Array]
 def _conv_call(call: Mapping[str, Any]) -> _Read:
     x, weight = call["x"], call["weight"]
     images, _single = image_batch(x, "x")
-    prepared = prepare_weight(weight)
+    prepared = weight_of(weight)
     require_alike(images, prepared.array, "weight")
     name = dtype_name(images.dtype)
     form = {argument: call[argument] for argument in ("stride", "padding", "dilation", "groups")}
@@ -93,12 +93,16 @@ def _conv_grad_call(call: Mapping[str, Any]) -> _Read:
     """Of either gradient: the arrays are its operands, the shape that is given is its result's."""
     operands = {name: as_array(call[name], name) for name in ("grad", "x") if name in call}
     if "weight" in call:
-        prepared = prepare_weight(call["weight"])
-        x_shape, weight_shape = tuple(call["input_shape"]), prepared.shape
+        prepared = weight_of(call["weight"])
+        require_alike(operands["grad"], prepared.array, "weight")
+        x_shape, weight_shape = four_extents(call["input_shape"], "input_shape", "(N, C, H, W)"), prepared.shape
     else:
-        x_shape, weight_shape = operands["x"].shape, tuple(call["weight_shape"])
+        require_alike(operands["grad"], operands["x"], "x")
+        x_shape = operands["x"].shape
+        weight_shape = four_extents(call["weight_shape"], "weight_shape", "(K, C/groups, R, S)")
     form = {argument: call[argument] for argument in ("stride", "padding", "dilation", "groups")}
     problem = conv_problem(x_shape, weight_shape, **form, dtype=dtype_name(operands["grad"].dtype))
+    gradient(operands["grad"], problem.y_shape)
     conversions = [
         f"{name} to channels-last ({_bytes(array.nbytes)})"
         for name, array in operands.items()

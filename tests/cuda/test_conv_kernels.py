@@ -145,6 +145,52 @@ def test_float_results_are_as_near_as_the_accumulation_allows(dtype):
     assert (np.abs(y - exact) <= bound).all()
 
 
+def elsewhere(array):
+    """The same values in memory that begins one element further."""
+    moved = np.empty(array.size + 1, array.dtype)[1:].reshape(array.transpose(0, 2, 3, 1).shape).transpose(0, 3, 1, 2)
+    moved[...] = array
+    return moved
+
+
+@needs_executor
+@pytest.mark.parametrize("text", ["g16mb1ic16ih24oc16kh3ph1", "mb1ic64ih16oc64kh1", "mb2ic32ih20oc16kh3ph1"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_bits_do_not_depend_on_where_arrays_begin(text, dtype):
+    problem = ConvProblem.parse(text, dtype)
+    rng = np.random.default_rng(8)
+    x, grad = (rng.standard_normal(s).astype(dtype) for s in (problem.x_shape, problem.y_shape))
+    w = rng.standard_normal(problem.weight_shape).astype(dtype)
+
+    def bits(x, grad):
+        with fc.device("simt"):
+            results = (
+                fc.ops.conv2d(x, w, None, *arguments(problem)),
+                fc.ops.conv2d_input_grad(grad, w, problem.x_shape, *arguments(problem)),
+                fc.ops.conv2d_weight_grad(grad, x, problem.weight_shape, *arguments(problem)),
+            )
+        return [np.ascontiguousarray(result).tobytes() for result in results]
+
+    assert bits(elsewhere(x), elsewhere(grad)) == bits(x, grad)
+
+
+@needs_executor
+@pytest.mark.parametrize("algo", ["implicit_gemm", "im2col_gemm"])
+def test_without_channels_the_result_is_the_bias(algo):
+    with fc.device("simt"):
+        x, w = np.zeros((1, 0, 3, 3), np.float32), np.zeros((2, 0, 1, 1), np.float32)
+        y = fc.ops.conv2d(x, w, np.array([1, 2], np.float32), algo=algo)
+    np.testing.assert_array_equal(y[0, :, 0, 0], [1, 2])
+
+
+@needs_executor
+def test_underflow_to_minus_zero_is_the_same_in_every_tile():
+    x, w = np.zeros((32, 8, 14, 14)), np.zeros((64, 8, 1, 1))
+    x[:, 7], w[:, 7] = -1e-200, 1e-200
+    with fc.device("simt"):
+        batch, alone = fc.ops.conv2d(x, w), fc.ops.conv2d(x[:1], w)
+    assert batch[:1].tobytes() == alone.tobytes()
+
+
 @needs_executor
 def test_inf_in_the_input_reaches_only_the_pixels_that_see_it():
     """What is padded, and the channels past the last, are zeros that meet no Inf."""

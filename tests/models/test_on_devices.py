@@ -22,7 +22,7 @@ def test_a_network_gives_what_it_gives_on_the_cpu(device, name):
 def test_moving_where_there_is_nothing_to_move_to():
     network = fc.models.create("lenet5", seed=1)
     assert network.to("cpu") is network
-    with pytest.raises(fc.DTypeError, match="target: expected float32, .*cpu or cuda, got 'tpu'"):
+    with pytest.raises(fc.DTypeError, match=r"target: expected float32, .*cpu or cuda, got 'tpu'"):
         network.to("tpu")
     if "cuda" not in fc.devices():
         with pytest.raises(fc.DeviceError, match=r"CUDA|CuPy"):

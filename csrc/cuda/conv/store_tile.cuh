@@ -9,7 +9,7 @@
 
 namespace fastconv {
 
-// Rows a little longer than the tile: those that a warp writes at once fall into different banks.
+// Rows a little longer than the tile: those that a warp writes of its mma fragments at once fall into different banks.
 template <class Tile>
 inline constexpr int kStoreRow = Tile::kN + 8;
 template <class Tile>

@@ -72,7 +72,8 @@ FC_DEVICE uint32_t to_tf32(float x) {
 
 inline uint32_t to_tf32(float x) {
   const uint32_t bits = bit_copy<uint32_t>(x);
-  if ((bits & 0x7f800000u) == 0x7f800000u) return bits & 0xffffe000u;  // Inf and NaN
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fffffffu;  // the one NaN that conversions give
+  if ((bits & 0x7f800000u) == 0x7f800000u) return bits;        // Inf
   return (bits + 0x1000u) & 0xffffe000u;
 }
 

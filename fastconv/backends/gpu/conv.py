@@ -69,9 +69,11 @@ def _aligned(item_size: int, rows: tuple[int, ...], *arrays: Any) -> bool:
 
 def _too_large(problem: ConvProblem) -> str | None:
     """Why the kernels cannot count in this problem, or None: they have 32 bits for pixels and steps within an image."""
-    pixels = problem.n * max(problem.h * problem.w, problem.p * problem.q)
+    (top, bottom), (left, right) = problem.padding
+    padded = (problem.h + top + bottom) * (problem.w + left + right)
+    pixels = problem.n * max(padded, problem.p * problem.q)
     if pixels >= _MOST_PIXELS:
-        return f"{pixels} pixels: takes fewer than {_MOST_PIXELS}"
+        return f"{pixels} pixels, padding included: takes fewer than {_MOST_PIXELS}"
     reach = max(problem.r * problem.dilation[0], problem.s * problem.dilation[1], *problem.stride)
     if reach >= _MOST_PIXELS:
         return f"a stride or reach of {reach}: takes less than {_MOST_PIXELS}"
@@ -180,15 +182,19 @@ def _implicit_dgrad(device: Device, precision: str) -> Any:
 def wgrad_tile(problem: ConvProblem, precision: str, aligned: bool = True) -> tuple[Tile, int, int]:
     """(tile, splits, pixels a split) of a weight gradient.
 
-    The order of addition, and so the bits, must not depend on the device: chosen as for one of 132 multiprocessors.
+    The order of addition, and so the bits, follow from the splits. These must depend neither on the device (chosen as
+    for one of 132 multiprocessors) nor on where arrays begin (chosen as for aligned ones).
     """
-    d, table = problem, tiles.WGRAD_TILES if aligned else tiles.UNALIGNED_TILES
-    pixels, group_c, group_k = d.n * d.p * d.q, d.c // d.groups, d.k // d.groups
-    taps = d.r * d.s * d.groups
-    choice = tiles.choose(precision, group_k, group_c, 1, pixels, taps, 132, table)
-    tile = choice.tile
+    d = problem
+    pixels, group_c, group_k, taps = d.n * d.p * d.q, d.c // d.groups, d.k // d.groups, d.r * d.s * d.groups
+    shape = (precision, group_k, group_c, 1, pixels, taps, 132)
+    tile = tiles.choose(*shape, tiles.WGRAD_TILES).tile
     count = blocks(group_k, tile.m) * blocks(group_c, tile.n) * taps
-    return tile, *tiles.split_pixels(pixels, tile.k, count)
+    splits, run = tiles.split_pixels(pixels, tile.k, count)
+    if not aligned:
+        tile = tiles.choose(*shape, tiles.UNALIGNED_TILES).tile
+        assert run % tile.k == 0
+    return tile, splits, run
 
 
 def _sum_splits(dtype: str) -> KernelSource:
@@ -216,10 +222,12 @@ def _implicit_wgrad(device: Device, precision: str) -> Any:
     return run
 
 
-def _wgrad_workspace(problem: ConvProblem) -> int:
-    precision = problem.dtype
-    _, splits, _ = wgrad_tile(problem, precision)
-    return splits * math.prod(problem.weight_shape) * (8 if precision == "float64" else 4)
+def _wgrad_workspace(precision: str | None = None) -> Any:
+    def workspace(problem: ConvProblem) -> int:
+        _, splits, _ = wgrad_tile(problem, precision or problem.dtype)
+        return splits * math.prod(problem.weight_shape) * (8 if problem.dtype == "float64" else 4)
+
+    return workspace
 
 
 # ---------------------------------------------------------------------------------------------------- im2col
@@ -275,9 +283,10 @@ def _im2col_gemm(device: Device) -> Any:
             part = replace(d, n=images.stop - first)
             rows = part.n * d.p * d.q
             chunks = rows * d.groups * length // vector
-            grid = (min(blocks(chunks, 256), 1 << 20), 1, 1)
-            arguments = (x[images], columns, problem_bytes(part), np.int32(length))
-            device.launch(_im2col(d.dtype, vector), grid, (256, 1, 1), arguments)
+            if chunks:
+                grid = (min(blocks(chunks, 256), 1 << 20), 1, 1)
+                arguments = (x[images], columns, problem_bytes(part), np.int32(length))
+                device.launch(_im2col(d.dtype, vector), grid, (256, 1, 1), arguments)
             product = ConvProblem(1, d.groups * length, 1, rows, d.k, 1, 1, groups=d.groups, dtype=d.dtype)
             at = None if residual is None else residual[images].reshape(1, 1, rows, d.k)
             fprop(
@@ -324,6 +333,12 @@ def _im2col_cost(problem: ConvProblem) -> float:
     return _padded_macs(problem, column_length(problem), 1) + 32 * columns
 
 
+def _linear_refusal(problem: LinearProblem) -> str | None:
+    if max(problem.m, problem.n, problem.k) >= _MOST_PIXELS:
+        return f"{problem}: takes fewer than {_MOST_PIXELS} rows, columns and products"
+    return None
+
+
 def _linear(device: Device) -> Any:
     def run(problem: LinearProblem, x: Any, weight: Any, bias: Any, y: Any) -> None:
         product = ConvProblem(1, problem.k, 1, problem.m, problem.n, 1, 1, dtype=problem.dtype)
@@ -351,16 +366,17 @@ def register_on(device: Device) -> None:
         "implicit_gemm",
         by_dtype(_implicit_wgrad),
         cost=_implicit_cost,
-        workspace=_wgrad_workspace,
+        workspace=_wgrad_workspace(),
     )
     # TF32 rounds the factors to 11 bits: taken only where it is asked for.
-    for op, make in (
-        ("conv2d", _implicit_fprop),
-        ("conv2d_input_grad", _implicit_dgrad),
-        ("conv2d_weight_grad", _implicit_wgrad),
+    for op, make, workspace in (
+        ("conv2d", _implicit_fprop, lambda problem: 0),
+        ("conv2d_input_grad", _implicit_dgrad, lambda problem: 0),
+        ("conv2d_weight_grad", _implicit_wgrad, _wgrad_workspace("tf32")),
     ):
-        row(op, "implicit_gemm_tf32", make(device, "tf32"), dtypes=("float32",), cost=lambda problem: math.inf)
-    register(Kernel("linear", device.name, "gemm", _linear(device)))
+        only_asked = {"dtypes": ("float32",), "cost": lambda problem: math.inf, "workspace": workspace}
+        row(op, "implicit_gemm_tf32", make(device, "tf32"), **only_asked)
+    register(Kernel("linear", device.name, "gemm", _linear(device), refuses=_linear_refusal))
 
 
 def instances() -> list[KernelSource]:

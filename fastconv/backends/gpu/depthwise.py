@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...problem import ConvProblem
+from ...problem import ITEM_SIZE, ConvProblem
 from ..cpu import ACTIVATION_CODE
 from ..registry import Kernel, register
 from . import elementwise
 from .conv import problem_bytes
-from .device import CPP_TYPE, Device, blocks, vector_width
+from .device import CPP_TYPE, Device, aligned, blocks, vector_width
 from .source import KernelSource
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def _layout(channels: int, width: int, rows: int, columns: int) -> tuple[tuple[i
 
 
 def _width(problem: ConvProblem, *arrays: Any) -> int:
-    size = next(array for array in arrays if array is not None).dtype.itemsize
-    return vector_width(size, problem.c, *arrays) if problem.k == problem.c else 1
+    return vector_width(ITEM_SIZE[problem.dtype], problem.c, *arrays) if problem.k == problem.c else 1
 
 
 def _rsc(device: Device, weight: ConvWeight) -> Any:
@@ -156,7 +155,8 @@ def _wgrad(device: Device, problem: ConvProblem, grad: Any, x: Any, dw: Any) -> 
     d = problem
     if dw.size == 0:
         return
-    width = _width(d, grad, x)
+    grad, x = aligned(device, grad), aligned(device, x)
+    width = _width(d)
     special = special_size(d, width)
     lanes = lanes_for(d.k // width)
     chunk_rows, chunks = wgrad_split(d, width)

@@ -58,5 +58,17 @@ def vector_width(itemsize: int, run: int, *arrays: Any) -> int:
     (4, 1, 1)
     """
     most = 16 // itemsize
-    aligned = run % most == 0 and all(array is None or address_of(array) % 16 == 0 for array in arrays)
-    return most if aligned else 1
+    fits = run % most == 0 and all(array is None or address_of(array) % 16 == 0 for array in arrays)
+    return most if fits else 1
+
+
+def aligned(device: Device, array: Any) -> Any:
+    """The array, or a copy of it that begins at a multiple of 16 bytes.
+
+    For sums whose order follows from the width of vectors: it must not follow from an address.
+    """
+    if address_of(array) % 16 == 0:
+        return array
+    copy = device.empty(array.shape, array.dtype)
+    device.copy(array.reshape(-1), copy.reshape(-1))
+    return copy

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import AlgorithmError
 from ..registry import Kernel, register
-from .device import CPP_TYPE, Device, blocks, vector_width
+from .device import CPP_TYPE, Device, aligned, blocks, vector_width
 from .source import KernelSource
 
 _BATCH_NORM, _SOFTMAX, _RESPONSE = "norm/batch_norm.cuh", "norm/softmax.cuh", "norm/local_response_norm.cuh"
@@ -141,7 +141,8 @@ def _batch_norm_train(
     if x.size == 0:
         return
     dtype, kind = problem.dtype, _compute_type(problem.dtype)
-    width = vector_width(x.dtype.itemsize, channels, x, y)
+    x = aligned(device, x)
+    width = vector_width(x.dtype.itemsize, channels, y)
     lanes = lanes_for(channels // width, 32)
     slabs = blocks(channels, lanes * width)
     chunk_rows = chunk_rows_for(rows, slabs, lanes)
@@ -186,7 +187,8 @@ def _batch_norm_grad(
     if x.size == 0:
         return
     dtype, kind = problem.dtype, _compute_type(problem.dtype)
-    width = vector_width(x.dtype.itemsize, channels, grad, x, dx)
+    grad, x = aligned(device, grad), aligned(device, x)
+    width = vector_width(x.dtype.itemsize, channels, dx)
     lanes = lanes_for(channels // width, 32)
     slabs = blocks(channels, lanes * width)
     chunk_rows = chunk_rows_for(rows, slabs, lanes)

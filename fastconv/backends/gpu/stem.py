@@ -52,6 +52,9 @@ def refusal(problem: ConvProblem) -> str | None:
         return f"{d.c} channels: takes up to 4"
     if lanes_for(d) is None:
         return f"window, stride and dilation: a row of the tile needs more than {_SHARED_LIMIT} bytes of shared memory"
+    (_, _), (left, right) = d.padding
+    if (d.w + left + right) * d.c >= 1 << 31:
+        return f"{d.w + left + right} columns, padding included, of {d.c} channels: counts elements of a row in 32 bits"
     reach = max(d.r * d.dilation[0], d.h + sum(d.padding[0]), d.w + sum(d.padding[1]), d.stride[0], d.k)
     if max(d.n * d.h * d.w, d.n * d.p * d.q, reach) >= _MOST_PIXELS:
         return f"takes fewer than {_MOST_PIXELS} pixels"

@@ -1,7 +1,8 @@
 """Which tile a matrix product is computed with: pure functions from the problem to the choice, with the reason.
 
 A choice decides speed only. Every tile adds the same products in the same order (taps, then channels in steps of
-whole instructions; what is padded adds zeros), so that the bits of a result do not depend on it.
+whole instructions; what is padded adds zeros), so that the bits of a result do not depend on it. Tiles of FFMA and DFMA
+pad to one length, 16: a padded product is +0, which would turn a sum of -0 into +0.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ TILES: dict[str, tuple[Tile, ...]] = {
     "bfloat16": _MMA_16_BIT,
     "tf32": _MMA_TF32,
     "float32": (Tile(128, 128, 16, 3), Tile(128, 64, 16, 3), Tile(64, 64, 16, 3)),
-    "float64": (Tile(64, 64, 8, 3), Tile(32, 32, 16, 3)),
+    "float64": (Tile(64, 64, 16, 3), Tile(32, 32, 16, 3)),
 }
 # The operands of a weight gradient lie transposed, a step is k pixels: longer ones would only be padded more.
 WGRAD_TILES: dict[str, tuple[Tile, ...]] = {
@@ -77,7 +78,7 @@ UNALIGNED_TILES: dict[str, tuple[Tile, ...]] = {
     "bfloat16": (Tile(64, 64, 32, 4, (2, 2)),),
     "tf32": (Tile(64, 64, 32, 3, (2, 2)),),
     "float32": (Tile(64, 64, 16, 3),),
-    "float64": (Tile(64, 64, 8, 3),),
+    "float64": (Tile(64, 64, 16, 3),),
 }
 
 # Multiply-adds a clock of one multiprocessor (sm_80; larger ones keep the proportions), and bytes a clock of its shared
