@@ -54,8 +54,10 @@ def compare(record: Entry, ceilings: Entry, regime: str) -> Entry | None:
     name, ours = chosen[0]
     tflops = record["flops"] / ours / 1e6
     peak, copy = ceilings.get(_CEILING[record["dtype"]]), ceilings.get("copy_gb_s")
-    known = isinstance(peak, (int, float)) and isinstance(copy, (int, float))
-    floor = max(record["flops"] / peak / 1e6, record["min_bytes"] / copy / 1e3) if known else None  # type: ignore[operator]
+    floor = of_peak = None
+    if isinstance(peak, (int, float)) and isinstance(copy, (int, float)):
+        floor = max(record["flops"] / peak / 1e6, record["min_bytes"] / copy / 1e3)
+        of_peak = tflops / peak
     return {
         "algo": name,
         "ours": ours,
@@ -67,7 +69,7 @@ def compare(record: Entry, ceilings: Entry, regime: str) -> Entry | None:
         "ratio": peer[1] / ours,
         "ratio_alone": alone[1] / ours if alone else None,
         "tflops": tflops,
-        "of_peak": tflops / peak if known else None,
+        "of_peak": of_peak,
         "floor": floor,
         "of_floor": floor / ours if floor else None,
     }
