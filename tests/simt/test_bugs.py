@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -120,3 +122,34 @@ def test_options_of_one_thread_are_not_those_of_another():
         thread.join()
         assert simt.current_options().order == "skew"
     assert seen[0].order == "forward"
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+import numpy as np
+from fastconv.backends import simt
+from fastconv.backends.gpu import KernelSource
+
+kernel = KernelSource(sys.argv[1], sys.argv[2])
+y = np.ones(32, np.float32)
+simt.launch(kernel, (1, 1, 1), (32, 1, 1), (y,))  # compiled, and ends
+threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    simt.launch(kernel, (1 << 30, 1, 1), (32, 1, 1), (np.zeros(32, np.float32),))
+except KeyboardInterrupt:
+    simt.launch(kernel, (1, 1, 1), (32, 1, 1), (y,))
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("kernel", ["grid", "spin"])
+def test_a_launch_without_end_can_be_interrupted(kernel, tmp_path):
+    path = tmp_path / "kernel.cu"
+    path.write_text(
+        '#include "cuda/platform.cuh"\n'
+        "__global__ void grid(float* y) { if (blockIdx.x == 0) y[threadIdx.x] = 1; }\n"
+        "__global__ void spin(volatile float* y) { while (y[0] == 0) {} }\n"
+    )
+    command = [sys.executable, "-c", INTERRUPTED, str(path), kernel]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.strip() == "interrupted", done.stderr
