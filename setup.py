@@ -41,7 +41,7 @@ BASE_SOURCES = sorted(
     ]
 )
 # Compiled once per ISA with -DFC_ISA=<name>.
-KERNEL_SOURCES = [CSRC / "cpu/kernels.cc"]
+KERNEL_SOURCES = sorted(path for path in CSRC.glob("cpu/**/*.cc") if path not in BASE_SOURCES)
 # Compiled once, with CUDA's headers; the descriptions of tensor maps need none.
 LAUNCH_SOURCES = sorted(CSRC.glob("launch/*.cc"))
 HEADERLESS = [CSRC / "launch/tensor_map.cc"]
@@ -117,9 +117,11 @@ class BuildPerISA(build_ext):
 
     def compile_one(self, source: Path, variant: str, flags: list[str]) -> str:
         target = Path(self.build_temp) / variant / source.with_suffix(".o").relative_to(CSRC)
-        if self.force or not target.exists() or target.stat().st_mtime < newest_source(source):
+        if self.force or not is_current(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            includes = [f"-I{CSRC}", f"-I{pybind11.get_include()}", *(f"-I{path}" for path in self.include_dirs)]
+            # What lies outside the project counts as the system's: it is no part of the list that is_current() reads.
+            foreign = [flag for path in [pybind11.get_include(), *self.include_dirs] for flag in ("-isystem", path)]
+            includes = [f"-I{CSRC}", *foreign]
             self.spawn(
                 [
                     *self.compiler_name,
@@ -127,6 +129,7 @@ class BuildPerISA(build_ext):
                     *flags,
                     *(flag for flag in self.extra if variant != "simt" or not flag.startswith("-fsanitize")),
                     *includes,
+                    "-MMD",
                     "-c",
                     str(source),
                     "-o",
@@ -202,19 +205,14 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def newest_source(source: Path) -> float:
-    """Modification time of the source or of the newest header it might include.
-
-    The executor and the CUDA kernels see each other; the rest sees neither.
-    """
-    rooms = {"simt", "cuda"}
-    inside = source.parts[1] in rooms
-    headers = [
-        path
-        for path in [*CSRC.rglob("*.h"), *CSRC.rglob("*.cuh")]
-        if path.parent == CSRC or (path.parts[1] in rooms) == inside
-    ]
-    return max(path.stat().st_mtime for path in [source, Path("setup.py"), *headers])
+def is_current(target: Path) -> bool:
+    """Whether an object is newer than setup.py and everything that it was compiled from, as the compiler listed it."""
+    listed = target.with_suffix(".d")
+    if not (target.exists() and listed.exists()):
+        return False
+    sources = [Path(name) for name in listed.read_text().replace("\\\n", " ").split(":", 1)[1].split()]
+    made = target.stat().st_mtime
+    return all(source.exists() and source.stat().st_mtime <= made for source in [Path("setup.py"), *sources])
 
 
 if __name__ == "__main__":

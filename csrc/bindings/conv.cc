@@ -1,3 +1,7 @@
+#include <pybind11/stl.h>
+
+#include <optional>
+
 #include "bindings/arrays.h"
 #include "cpu/runtime/dispatch.h"
 #include "cpu/runtime/workspace.h"
@@ -19,85 +23,103 @@ ConvProblem make_problem(int64_t n, int64_t c, int64_t h, int64_t w, int64_t k, 
   return {n, c, h, w, k, r, s, p, q, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups};
 }
 
-const ConvAlgorithm& algorithm(const DTypeKernels& table, const std::string& name) {
-  if (name == "implicit_gemm") return table.implicit_gemm;
-  if (name == "im2col_gemm") return table.im2col_gemm;
-  throw py::value_error("unknown convolution algorithm '" + name + "'");
+ConvOp op_of(int op) {
+  if (op < 0 || op > int(ConvOp::kWeightGrad)) throw py::value_error("operation out of range");
+  return ConvOp(op);
 }
 
-int64_t workspace_bytes(const std::string& name, int dtype, const ConvProblem& problem) {
-  if (name == "reference") return 0;
-  const DTypeKernels& table = kernels().dtype[int(dtype_of(dtype))];
-  return algorithm(table, name).workspace(problem, ThreadPool::instance().threads());
+const ConvRow& find_row(const Kernels& table, int op, const std::string& name, DType dtype) {
+  for (const ConvAlgorithm* const* algorithm = table.conv; *algorithm; algorithm++)
+    if ((*algorithm)->op == op_of(op) && name == (*algorithm)->name && (*algorithm)->dtype[int(dtype)].run)
+      return (*algorithm)->dtype[int(dtype)];
+  throw py::value_error("no convolution algorithm '" + name + "' for this operation and dtype");
 }
 
-int64_t panel_elements(const DTypeKernels& table, const ConvProblem& d) {
-  return d.groups * table.packed_size(d.k / d.groups, d.r * d.s * (d.c / d.groups));
+// [(operation, name, dtype codes)] in the order of the table, which is every ISA's (nobody has chosen one yet).
+std::vector<std::tuple<int, std::string, std::vector<int>>> conv_algorithms() {
+  std::vector<std::tuple<int, std::string, std::vector<int>>> found;
+  for (const ConvAlgorithm* const* algorithm = portable::kernels.conv; *algorithm; algorithm++) {
+    std::vector<int> codes;
+    for (int code = 0; code < kDTypeCount; code++)
+      if ((*algorithm)->dtype[code].run) codes.push_back(code);
+    found.emplace_back(int((*algorithm)->op), (*algorithm)->name, codes);
+  }
+  return found;
 }
 
-// [k][r][s][c/groups] in the storage type to the panels of gemm/pack.h. The result is 64-byte aligned.
-py::array pack_weight(const std::string& isa, int code, const ConvProblem& d, const py::array& krsc) {
+std::optional<std::string> conv_refusal(int op, const std::string& name, int dtype, const ConvProblem& problem) {
+  const ConvRow& row = find_row(kernels(), op, name, dtype_of(dtype));
+  const char* const reason = row.refuses ? row.refuses(problem) : nullptr;
+  return reason ? std::optional<std::string>(reason) : std::nullopt;
+}
+
+int64_t workspace_bytes(int op, const std::string& name, int dtype, const ConvProblem& problem) {
+  const ConvRow& row = find_row(kernels(), op, name, dtype_of(dtype));
+  return row.workspace ? row.workspace(problem, ThreadPool::instance().threads()) : 0;
+}
+
+// The name of the form in which an algorithm wants the weight, or "" for KRSC.
+std::string weight_form(int op, const std::string& name, int dtype) {
+  const char* const form = find_row(kernels(), op, name, dtype_of(dtype)).weight.name;
+  return form ? form : "";
+}
+
+// [k][r][s][c/groups] in the storage type to an algorithm's form. The result is 64-byte aligned.
+py::array pack_weight(const std::string& isa, int op, const std::string& name, int code, const ConvProblem& d,
+                      const py::array& krsc) {
   const DType dtype = dtype_of(code);
-  const DTypeKernels& table = kernels_of(isa).dtype[code];
-  const int64_t window = d.r * d.s * (d.c / d.groups), group_k = d.k / d.groups;
-  const char* const rows =
-      static_cast<const char*>(dense(krsc, elements({d.k, window}), storage_size(dtype), "weight"));
-  const int64_t count = panel_elements(table, d), size = compute_size(dtype);
+  const WeightForm& form = find_row(kernels_of(isa), op, name, dtype).weight;
+  if (!form.name) throw py::value_error("algorithm '" + name + "' takes the weight as it is");
+  const void* const rows = dense(krsc, elements({d.k, d.r, d.s, d.c / d.groups}), storage_size(dtype), "weight");
+  const int64_t count = form.elements(d), size = compute_size(dtype);
   AlignedBuffer buffer = allocate_aligned(count * size);
-  char* const panels = buffer.get();
+  char* const packed = buffer.get();
   py::capsule owner(buffer.release(), [](void* p) { std::free(p); });
   {
     py::gil_scoped_release release;
-    for (int64_t group = 0; group < d.groups; group++)
-      table.pack_weight(ThreadPool::instance(), rows + group * group_k * window * storage_size(dtype), group_k, window,
-                        panels + group * (count / d.groups) * size);
+    form.pack(ThreadPool::instance(), d, rows, packed);
   }
-  return py::array(size == 8 ? py::dtype::of<double>() : py::dtype::of<float>(), {count}, {size}, panels, owner);
+  return py::array(size == 8 ? py::dtype::of<double>() : py::dtype::of<float>(), {count}, {size}, packed, owner);
 }
 
-// `isa` is the one that the panels were packed for: panels of one ISA mean nothing to another's kernels.
-void conv(const std::string& isa, const std::string& name, int code, const ConvProblem& d, const py::array& x,
-          const py::array& weight, const py::object& bias, const py::object& residual, py::array y, int activation) {
+// `isa` is the one that the weight was packed for: the form of one ISA means nothing to another's kernels.
+void conv(const std::string& isa, int op_code, const std::string& name, int code, const ConvProblem& d,
+          const py::array& x, const py::array& weight, const py::object& bias, const py::object& residual, py::array y,
+          int activation) {
   const DType dtype = dtype_of(code);
+  const ConvOp op = op_of(op_code);
   const int64_t size = storage_size(dtype);
   if (activation < 0 || activation > int(Activation::kSigmoid)) throw py::value_error("activation out of range");
-  const bool reference = name == "reference";
-  const DTypeKernels& table = kernels_of(isa).dtype[code];
-  const ConvAlgorithm chosen = reference ? ConvAlgorithm{} : algorithm(table, name);
+  const ConvRow& row = find_row(kernels_of(isa), op_code, name, dtype);
+  if (const char* reason = row.refuses ? row.refuses(d) : nullptr) throw py::value_error(reason);
+  if (op != ConvOp::kForward && !(bias.is_none() && residual.is_none() && activation == 0))
+    throw py::value_error("a gradient takes no bias, residual or activation");
+
+  const int64_t inputs = elements({d.n, d.h, d.w, d.c}), outputs = elements({d.n, d.p, d.q, d.k});
+  const int64_t filters = elements({d.k, d.r, d.s, d.c / d.groups});
   ThreadPool& pool = ThreadPool::instance();
   ConvArgs args{};
   args.problem = d;
-  args.x = dense(x, elements({d.n, d.h, d.w, d.c}), size, "x");
-  args.weight = reference ? dense(weight, elements({d.k, d.r, d.s, d.c / d.groups}), size, "weight")
-                          : dense(weight, panel_elements(table, d), compute_size(dtype), "weight panels");
+  args.x = dense(x, op == ConvOp::kInputGrad ? outputs : inputs, size, "x");
+  if (op == ConvOp::kWeightGrad) {
+    args.weight = dense(weight, outputs, size, "grad");
+  } else if (row.weight.name) {
+    args.weight = dense(weight, row.weight.elements(d), compute_size(dtype), "weight");
+  } else {
+    args.weight = dense(weight, filters, size, "weight");
+  }
   args.bias = dense(bias, d.k, compute_size(dtype), "bias");
-  const int64_t outputs = elements({d.n, d.p, d.q, d.k});
-  args.residual = dense(residual, outputs, size, "residual");
-  args.y = dense_out(y, outputs, size, "y");
+  const int64_t results = op == ConvOp::kForward ? outputs : op == ConvOp::kInputGrad ? inputs : filters;
+  args.residual = dense(residual, results, size, "residual");
+  args.y = dense_out(y, results, size, "y");
   args.activation = Activation(activation);
   args.threads = pool.threads();
-  if (outputs == 0) return;
+  if (results == 0) return;
 
   py::gil_scoped_release release;
-  if (reference) return conv_reference(pool, dtype, args);
-  const Workspace workspace(chosen.workspace(d, args.threads));
+  const Workspace workspace(row.workspace ? row.workspace(d, args.threads) : 0);
   args.workspace = workspace.data();
-  chosen.run(pool, args);
-}
-
-// One function for both gradients: they differ in which operand is given and which is wanted.
-void conv_grad(bool of_input, int code, const ConvProblem& d, const py::array& grad, const py::array& other,
-               py::array result) {
-  const DType dtype = dtype_of(code);
-  const int64_t size = storage_size(dtype);
-  const int64_t images = elements({d.n, d.h, d.w, d.c}), filters = elements({d.k, d.r, d.s, d.c / d.groups});
-  ConvGradArgs args{};
-  args.problem = d;
-  args.grad = dense(grad, elements({d.n, d.p, d.q, d.k}), size, "grad");
-  args.other = dense(other, of_input ? filters : images, size, of_input ? "weight" : "x");
-  args.result = dense_out(result, of_input ? images : filters, size, "result");
-  py::gil_scoped_release release;
-  (of_input ? conv_input_grad_reference : conv_weight_grad_reference)(ThreadPool::instance(), dtype, args);
+  row.run(pool, args);
 }
 
 }  // namespace
@@ -107,12 +129,14 @@ void bind_conv(py::module_& m) {
       .def(py::init(&make_problem), py::kw_only(), py::arg("n"), py::arg("c"), py::arg("h"), py::arg("w"), py::arg("k"),
            py::arg("r"), py::arg("s"), py::arg("p"), py::arg("q"), py::arg("stride_h"), py::arg("stride_w"),
            py::arg("pad_top"), py::arg("pad_left"), py::arg("dilation_h"), py::arg("dilation_w"), py::arg("groups"));
-  m.def("conv_workspace", &workspace_bytes, py::arg("algorithm"), py::arg("dtype"), py::arg("problem"));
-  m.def("pack_weight", &pack_weight, py::arg("isa"), py::arg("dtype"), py::arg("problem"), py::arg("krsc"));
-  m.def("conv", &conv, py::arg("isa"), py::arg("algorithm"), py::arg("dtype"), py::arg("problem"), py::arg("x"),
-        py::arg("weight"), py::arg("bias"), py::arg("residual"), py::arg("y"), py::arg("activation"));
-  m.def("conv_grad", &conv_grad, py::arg("of_input"), py::arg("dtype"), py::arg("problem"), py::arg("grad"),
-        py::arg("other"), py::arg("result"));
+  m.def("conv_algorithms", &conv_algorithms);
+  m.def("conv_refusal", &conv_refusal, py::arg("op"), py::arg("algorithm"), py::arg("dtype"), py::arg("problem"));
+  m.def("conv_workspace", &workspace_bytes, py::arg("op"), py::arg("algorithm"), py::arg("dtype"), py::arg("problem"));
+  m.def("weight_form", &weight_form, py::arg("op"), py::arg("algorithm"), py::arg("dtype"));
+  m.def("pack_weight", &pack_weight, py::arg("isa"), py::arg("op"), py::arg("algorithm"), py::arg("dtype"),
+        py::arg("problem"), py::arg("krsc"));
+  m.def("conv", &conv, py::arg("isa"), py::arg("op"), py::arg("algorithm"), py::arg("dtype"), py::arg("problem"),
+        py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("residual"), py::arg("y"), py::arg("activation"));
 }
 
 }  // namespace fastconv::bindings

@@ -13,7 +13,7 @@ void unary(int code, int function, const py::array& x, py::array y, double slope
   args.y = dense_out(y, args.count, storage_size(dtype), "y");
   args.function = Unary(function);
   args.slope = slope;
-  const UnaryKernel kernel = kernels().dtype[code].unary;
+  const UnaryKernel kernel = kernels().elementwise[code].unary;
   py::gil_scoped_release release;
   kernel(ThreadPool::instance(), args);
 }

@@ -29,7 +29,7 @@ void bind_norm(py::module_& m) {
         NormArgs args = rows_of(dtype, x, y);
         args.scale = dense(scale, args.channels, compute_size(dtype), "scale");
         args.shift = dense(shift, args.channels, compute_size(dtype), "shift");
-        run(kernels().dtype[code].batch_norm, args);
+        run(kernels().norm[code].batch_norm, args);
       },
       py::arg("dtype"), py::arg("x"), py::arg("scale"), py::arg("shift"), py::arg("y"));
   m.def(
@@ -38,7 +38,7 @@ void bind_norm(py::module_& m) {
         NormArgs args = rows_of(dtype_of(code), x, y);
         if (size < 1) throw py::value_error("size must be positive");
         args.size = size, args.alpha = alpha, args.beta = beta, args.bias = bias;
-        run(kernels().dtype[code].local_response_norm, args);
+        run(kernels().norm[code].local_response_norm, args);
       },
       py::arg("dtype"), py::arg("x"), py::arg("y"), py::arg("size"), py::arg("alpha"), py::arg("beta"),
       py::arg("bias"));
@@ -46,7 +46,7 @@ void bind_norm(py::module_& m) {
       "softmax",
       [](int code, const py::array& x, py::array y, bool log) {
         const NormArgs args = rows_of(dtype_of(code), x, y);
-        run(log ? kernels().dtype[code].log_softmax : kernels().dtype[code].softmax, args);
+        run(log ? kernels().norm[code].log_softmax : kernels().norm[code].softmax, args);
       },
       py::arg("dtype"), py::arg("x"), py::arg("y"), py::arg("log"));
 }

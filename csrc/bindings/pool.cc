@@ -41,7 +41,7 @@ void pool(const std::string& name, int code, const py::array& x, py::array y, co
     py::array array = py::cast<py::array>(indices);
     args.indices = static_cast<int64_t*>(dense_out(array, outputs, 8, "indices"));
   }
-  const DTypeKernels& kernels_of = kernels().dtype[int(dtype)];
+  const PoolKernels& kernels_of = kernels().pool[int(dtype)];
   if (name != "max" && name != "avg") throw py::value_error("unknown pooling '" + name + "'");
   py::gil_scoped_release release;
   (name == "max" ? kernels_of.max_pool : kernels_of.avg_pool)(ThreadPool::instance(), args);

@@ -10,27 +10,14 @@
 
 namespace fastconv {
 
-using PackKernel = void (*)(ThreadPool& pool, const void* rows, int64_t n, int64_t k, void* panels);
-
-struct ConvAlgorithm {
-  ConvKernel run;
-  ConvWorkspace workspace;
-};
-
-// One column of the table: everything for one storage type.
-struct DTypeKernels {
-  ConvAlgorithm implicit_gemm, im2col_gemm;
-  PackKernel pack_weight;
-  int64_t (*packed_size)(int64_t n, int64_t k);  // elements in the compute type
-  LinearKernel linear;
-  PoolKernel max_pool, avg_pool;
-  NormKernel batch_norm, local_response_norm, softmax, log_softmax;
-  UnaryKernel unary;
-};
-
 struct Kernels {
   const char* isa;
-  DTypeKernels dtype[kDTypeCount];
+  const ConvAlgorithm* const* conv;  // ends with null
+  // One entry a storage type, in the order of DType; each family fills its own in its kernels.cc.
+  const LinearKernel* linear;
+  const PoolKernels* pool;
+  const NormKernels* norm;
+  const ElementwiseKernels* elementwise;
   CopyKernel copy;
   double (*fma_burst)(ThreadPool& pool, int threads, int64_t rounds);
   double (*read_burst)(ThreadPool& pool, int threads, const float* data, int64_t count);
@@ -45,5 +32,14 @@ extern const Kernels kernels;
 namespace avx512 {
 extern const Kernels kernels;
 }
+
+#if defined(FC_ISA)
+namespace FC_ISA {
+extern const LinearKernel linear_kernels[kDTypeCount];
+extern const PoolKernels pool_kernels[kDTypeCount];
+extern const NormKernels norm_kernels[kDTypeCount];
+extern const ElementwiseKernels elementwise_kernels[kDTypeCount];
+}  // namespace FC_ISA
+#endif
 
 }  // namespace fastconv

@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,6 @@ from .. import _core
 from ..errors import ShapeError
 from ..problem import ITEM_SIZE, ConvProblem, LinearProblem
 from .registry import Kernel, forget_choices, register
-
-if TYPE_CHECKING:
-    from .conv_weight import ConvWeight
 
 Array = NDArray[Any]
 
@@ -115,86 +112,6 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + size].view(dtype).reshape(shape)
-
-
-def _panels(weight: ConvWeight, problem: ConvProblem, isa_name: str) -> Array:
-    """A weight packed for the register tile of an ISA (csrc/cpu/gemm/pack.h)."""
-
-    def pack() -> Array:
-        return _core.pack_weight(isa_name, DTYPE_CODE[problem.dtype], core_problem(problem), weight.krsc())
-
-    panels: Array = weight.form((isa_name, problem.groups), pack)
-    return panels
-
-
-def _conv_kernel(algo: str) -> Any:
-    def run(
-        problem: ConvProblem,
-        x: Array,
-        weight: ConvWeight,
-        bias: Array | None,
-        residual: Array | None,
-        y: Array,
-        activation: str | None,
-    ) -> None:
-        isa_name = isa()
-        form = weight.krsc() if algo == "reference" else _panels(weight, problem, isa_name)
-        code = DTYPE_CODE[problem.dtype]
-        _core.conv(isa_name, algo, code, core_problem(problem), x, form, bias, residual, y, ACTIVATION_CODE[activation])
-
-    return run
-
-
-def _conv_workspace(algo: str) -> Any:
-    return lambda problem: int(_core.conv_workspace(algo, DTYPE_CODE[problem.dtype], core_problem(problem)))
-
-
-def _gemm_cost(problem: ConvProblem) -> float:
-    """Multiply-adds, columns rounded up to a register tile's (a depthwise group uses one of them)."""
-    columns = problem.k // problem.groups
-    tile = {"avx512": 32, "avx2": 16}.get(isa(), 8)
-    return problem.macs / max(columns, 1) * (-(-columns // tile) * tile)
-
-
-def _gathered(problem: ConvProblem) -> int:
-    """Elements of the column matrix."""
-    return problem.n * problem.p * problem.q * problem.r * problem.s * problem.c
-
-
-# Gathering costs about 4 multiply-adds' time an element where it goes into L1 (implicit), and 30 where the
-# column matrix is written to memory and read back: measured on the 3x3 layers of VGG-16 and ResNet-50.
-GATHER_COST = {"implicit_gemm": 4.0, "im2col_gemm": 30.0}
-
-
-def _conv_cost(algo: str) -> Any:
-    return lambda problem: _gemm_cost(problem) + GATHER_COST[algo] * _gathered(problem)
-
-
-for _algo in GATHER_COST:
-    register(
-        Kernel(
-            "conv2d",
-            "cpu",
-            _algo,
-            _conv_kernel(_algo),
-            workspace=_conv_workspace(_algo),
-            cost=_conv_cost(_algo),
-        )
-    )
-# A scalar multiply-add in double with a bounds check each: about 60 vectorised ones.
-register(Kernel("conv2d", "cpu", "reference", _conv_kernel("reference"), cost=lambda d: 60.0 * d.macs + 1e5))
-
-
-def _input_grad(problem: ConvProblem, grad: Array, weight: ConvWeight, dx: Array) -> None:
-    _core.conv_grad(True, DTYPE_CODE[problem.dtype], core_problem(problem), grad, weight.krsc(), dx)
-
-
-def _weight_grad(problem: ConvProblem, grad: Array, x: Array, dw: Array) -> None:
-    _core.conv_grad(False, DTYPE_CODE[problem.dtype], core_problem(problem), grad, x, dw)
-
-
-register(Kernel("conv2d_input_grad", "cpu", "reference", _input_grad))
-register(Kernel("conv2d_weight_grad", "cpu", "reference", _weight_grad))
 
 
 def _linear(problem: LinearProblem, x: Array, weight: Array, bias: Array | None, y: Array) -> None:

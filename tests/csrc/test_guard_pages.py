@@ -9,6 +9,7 @@ import ctypes
 import mmap
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 
@@ -37,20 +38,33 @@ def guarded(array, at_end):
 
 
 def conv_cases(at_end):
-    for dtype in DTYPES:
+    """Every algorithm of every direction."""
+    for dtype, (op, algo, codes) in product(DTYPES, _core.conv_algorithms()):
+        code = cpu.DTYPE_CODE[dtype]
         compute = np.float64 if dtype == "float64" else np.float32
-        for problem in awkward(dtype):
+        for problem in awkward(dtype) if code in codes else []:
+            described = cpu.core_problem(problem)
+            if _core.conv_refusal(op, algo, code, described) is not None:
+                continue
+            print("conv", op, algo, problem, dtype, cpu.isa(), flush=True)
             x = integers((problem.n, problem.h, problem.w, problem.c), 0, dtype)
             krsc = integers((problem.k, problem.r, problem.s, problem.c // problem.groups), 1, dtype)
-            y = np.zeros((problem.n, problem.p, problem.q, problem.k), x.dtype)
-            described, code = cpu.core_problem(problem), cpu.DTYPE_CODE[dtype]
-            for algo in ("implicit_gemm", "im2col_gemm", "reference"):
-                print("conv", algo, problem, dtype, cpu.isa(), flush=True)
+            y = integers((problem.n, problem.p, problem.q, problem.k), 2, dtype)
+            bias = residual = None
+            if op == 2:
+                operands, result = (x, y), np.zeros_like(krsc)
+            else:
                 weight = guarded(krsc, at_end)
-                if algo != "reference":
-                    weight = guarded(_core.pack_weight(cpu.isa(), code, described, weight), at_end)
-                operands = [guarded(a, at_end) for a in (x, np.ones(problem.k, compute), y + y.dtype.type(1), y)]
-                _core.conv(cpu.isa(), algo, code, described, operands[0], weight, *operands[1:], 1)
+                if _core.weight_form(op, algo, code):
+                    weight = _core.pack_weight(cpu.isa(), op, algo, code, described, weight)
+                operands, result = ((y, weight), np.zeros_like(x)) if op == 1 else ((x, weight), np.zeros_like(y))
+                if op == 0:
+                    bias, residual = guarded(np.ones(problem.k, compute), at_end), guarded(y, at_end)
+            operands = [guarded(a, at_end) for a in operands]
+            activation = 1 if op == 0 else 0
+            _core.conv(
+                cpu.isa(), op, algo, code, described, *operands, bias, residual, guarded(result, at_end), activation
+            )
 
 
 def other_cases(at_end):

@@ -1,13 +1,15 @@
-// The contract of every CPU convolution kernel: ConvProblem's formula (problem.h) over channels-last
-// memory.
+// The contract of every CPU convolution kernel: ConvProblem's formula (problem.h) over channels-last memory, and the
+// row of the table that makes it known.
 //
-//   x         [n][h][w][c]             storage type
-//   weight    what the algorithm asks for: `krsc` [k][r][s][c/groups] in the storage type, or `panels`,
-//             per group [ceil((k/groups) / nr)][r][s][c/groups][nr] in the compute type (gemm/pack.h)
-//   bias      [k] in the compute type, or null
-//   residual  [n][p][q][k] in the storage type, or null; may be y itself
-//   y         [n][p][q][k]             storage type
-//   workspace as many bytes as the kernel's *_workspace() says
+//                forward              input gradient         weight gradient
+//   x            x   [n][h][w][c]     dy  [n][p][q][k]       x   [n][h][w][c]      storage type
+//   weight       the weight           the weight             dy  [n][p][q][k]
+//   y            y   [n][p][q][k]     dx  [n][h][w][c]       dw  [k][r][s][c/groups]
+//
+//   weight       as KRSC [k][r][s][c/groups] in the storage type, or in the form that the algorithm packs
+//   bias         [k] in the compute type, or null         } forward only
+//   residual     as y, or null; may be y itself           }
+//   workspace    as many bytes as the row's workspace() says
 //
 // The compute type is float, and double for float64; the output is rounded once.
 #pragma once
@@ -32,18 +34,30 @@ struct ConvArgs {
 using ConvKernel = void (*)(ThreadPool& pool, const ConvArgs& args);
 using ConvWorkspace = int64_t (*)(const ConvProblem& problem, int threads);
 
-// conv/reference.cc: seven loops, double accumulation, weight as krsc. The executable specification.
-void conv_reference(ThreadPool& pool, DType dtype, const ConvArgs& args);
-
-// What a gradient takes: dy as NPQK and the other factor (weight as KRSC, or x as NHWC); the result as NHWC or KRSC.
-struct ConvGradArgs {
-  ConvProblem problem;
-  const void *grad, *other;
-  void* result;
+// A weight as an algorithm wants it, in the compute type. Algorithms whose forms have one name share them.
+struct WeightForm {
+  const char* name = nullptr;
+  int64_t (*elements)(const ConvProblem& problem) = nullptr;
+  void (*pack)(ThreadPool& pool, const ConvProblem& problem, const void* krsc, void* form) = nullptr;
 };
 
-// conv/reference_grad.cc: the loops of the two gradients, double accumulation.
-void conv_input_grad_reference(ThreadPool& pool, DType dtype, const ConvGradArgs& args);
-void conv_weight_grad_reference(ThreadPool& pool, DType dtype, const ConvGradArgs& args);
+enum class ConvOp : int { kForward = 0, kInputGrad = 1, kWeightGrad = 2 };
+
+// One algorithm of one direction for one storage type.
+struct ConvRow {
+  ConvKernel run = nullptr;                                      // null: this type is not taken
+  const char* (*refuses)(const ConvProblem& problem) = nullptr;  // the reason, or null; itself null: takes any
+  ConvWorkspace workspace = nullptr;                             // null: none
+  WeightForm weight{};                                           // nameless: KRSC
+};
+
+struct ConvAlgorithm {
+  ConvOp op;
+  const char* name;
+  ConvRow dtype[kDTypeCount];  // in the order of DType
+};
+
+// conv/reference.cc: the loops of the formulas, double accumulation, weight as KRSC. The executable specification.
+extern const ConvAlgorithm reference, reference_input_grad, reference_weight_grad;
 
 }  // namespace fastconv

@@ -7,9 +7,9 @@
 #pragma once
 
 #include "cpu/conv/epilogue.h"
+#include "cpu/conv/panels.h"
 #include "cpu/conv/window.h"
 #include "cpu/gemm/gemm.h"
-#include "cpu/gemm/pack.h"
 
 namespace fastconv::FC_ISA {
 

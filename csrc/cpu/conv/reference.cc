@@ -57,13 +57,7 @@ void run(ThreadPool& pool, const ConvArgs& args) {
 
 }  // namespace
 
-void conv_reference(ThreadPool& pool, DType dtype, const ConvArgs& args) {
-  switch (dtype) {
-    case DType::kFloat32: return run<float>(pool, args);
-    case DType::kFloat16: return run<Half>(pool, args);
-    case DType::kBFloat16: return run<BFloat16>(pool, args);
-    case DType::kFloat64: return run<double>(pool, args);
-  }
-}
+extern const ConvAlgorithm reference = {
+    ConvOp::kForward, "reference", {{run<float>}, {run<Half>}, {run<BFloat16>}, {run<double>}}};
 
 }  // namespace fastconv

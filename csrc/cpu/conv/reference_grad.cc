@@ -8,12 +8,12 @@ namespace {
 // dx[n,h,w,c] = sum over r, s, k of dy[n,p,q,k] weight[k,r,s,c] where p stride_h - pad_top + r dilation_h = h, and so
 // for w
 template <class T>
-void input_grad(ThreadPool& pool, const ConvGradArgs& args) {
+void input_grad(ThreadPool& pool, const ConvArgs& args) {
   const ConvProblem& d = args.problem;
   const int64_t group_c = d.c / d.groups, group_k = d.k / d.groups;
-  const T* const dy = static_cast<const T*>(args.grad);
-  const T* const weight = static_cast<const T*>(args.other);
-  T* const dx = static_cast<T*>(args.result);
+  const T* const dy = static_cast<const T*>(args.x);
+  const T* const weight = static_cast<const T*>(args.weight);
+  T* const dx = static_cast<T*>(args.y);
   parallel_for(pool, d.n * d.h, ThreadPool::kMaxThreads, [&](int64_t row, int) {
     const int64_t n = row / d.h, h = row % d.h;
     for (int64_t w = 0; w < d.w; w++) {
@@ -40,12 +40,12 @@ void input_grad(ThreadPool& pool, const ConvGradArgs& args) {
 
 // dw[k,r,s,c] = sum over n, p, q of dy[n,p,q,k] x[n, p stride_h - pad_top + r dilation_h, ..., c]
 template <class T>
-void weight_grad(ThreadPool& pool, const ConvGradArgs& args) {
+void weight_grad(ThreadPool& pool, const ConvArgs& args) {
   const ConvProblem& d = args.problem;
   const int64_t group_c = d.c / d.groups, group_k = d.k / d.groups;
-  const T* const dy = static_cast<const T*>(args.grad);
-  const T* const x = static_cast<const T*>(args.other);
-  T* const dw = static_cast<T*>(args.result);
+  const T* const dy = static_cast<const T*>(args.weight);
+  const T* const x = static_cast<const T*>(args.x);
+  T* const dw = static_cast<T*>(args.y);
   parallel_for(pool, d.k * d.r * d.s, ThreadPool::kMaxThreads, [&](int64_t tap, int) {
     const int64_t k = tap / (d.r * d.s), r = tap / d.s % d.r, s = tap % d.s;
     const int64_t c0 = k / group_k * group_c;
@@ -70,22 +70,13 @@ void weight_grad(ThreadPool& pool, const ConvGradArgs& args) {
 
 }  // namespace
 
-void conv_input_grad_reference(ThreadPool& pool, DType dtype, const ConvGradArgs& args) {
-  switch (dtype) {
-    case DType::kFloat32: return input_grad<float>(pool, args);
-    case DType::kFloat16: return input_grad<Half>(pool, args);
-    case DType::kBFloat16: return input_grad<BFloat16>(pool, args);
-    case DType::kFloat64: return input_grad<double>(pool, args);
-  }
-}
-
-void conv_weight_grad_reference(ThreadPool& pool, DType dtype, const ConvGradArgs& args) {
-  switch (dtype) {
-    case DType::kFloat32: return weight_grad<float>(pool, args);
-    case DType::kFloat16: return weight_grad<Half>(pool, args);
-    case DType::kBFloat16: return weight_grad<BFloat16>(pool, args);
-    case DType::kFloat64: return weight_grad<double>(pool, args);
-  }
-}
+extern const ConvAlgorithm reference_input_grad = {
+    ConvOp::kInputGrad,
+    "reference",
+    {{input_grad<float>}, {input_grad<Half>}, {input_grad<BFloat16>}, {input_grad<double>}}};
+extern const ConvAlgorithm reference_weight_grad = {
+    ConvOp::kWeightGrad,
+    "reference",
+    {{weight_grad<float>}, {weight_grad<Half>}, {weight_grad<BFloat16>}, {weight_grad<double>}}};
 
 }  // namespace fastconv

@@ -17,6 +17,11 @@ struct UnaryArgs {
 };
 using UnaryKernel = void (*)(ThreadPool& pool, const UnaryArgs& args);
 
+// Of one storage type.
+struct ElementwiseKernels {
+  UnaryKernel unary;
+};
+
 struct CopyArgs {
   int64_t extent[4];
   int64_t src_stride[4], dst_stride[4];

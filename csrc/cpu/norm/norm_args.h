@@ -16,4 +16,9 @@ struct NormArgs {
 };
 using NormKernel = void (*)(ThreadPool& pool, const NormArgs& args);
 
+// Of one storage type.
+struct NormKernels {
+  NormKernel batch_norm, local_response_norm, softmax, log_softmax;
+};
+
 }  // namespace fastconv

@@ -14,4 +14,9 @@ struct PoolArgs {
 };
 using PoolKernel = void (*)(ThreadPool& pool, const PoolArgs& args);
 
+// Of one storage type.
+struct PoolKernels {
+  PoolKernel max_pool, avg_pool;
+};
+
 }  // namespace fastconv

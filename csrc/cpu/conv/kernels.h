@@ -1,0 +1,11 @@
+// The convolution algorithms of one ISA. Each is instantiated in a file of its own, <algorithm>.cc, and listed in
+// cpu/kernels.cc: one that is not listed there does not exist.
+#pragma once
+
+#include "cpu/conv/conv.h"
+
+namespace fastconv::FC_ISA {
+
+extern const ConvAlgorithm implicit_gemm_forward, im2col_gemm_forward;
+
+}  // namespace fastconv::FC_ISA

@@ -1,0 +1,13 @@
+#include "cpu/kernels.h"
+#include "cpu/pool/pool.h"
+
+namespace fastconv::FC_ISA {
+
+template <class S>
+constexpr PoolKernels kernels_of() {
+  return {max_pool<S>, avg_pool<S>};
+}
+extern const PoolKernels pool_kernels[kDTypeCount] = {kernels_of<float>(), kernels_of<Half>(), kernels_of<BFloat16>(),
+                                                      kernels_of<double>()};
+
+}  // namespace fastconv::FC_ISA
