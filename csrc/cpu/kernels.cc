@@ -12,7 +12,8 @@ namespace fastconv::FC_ISA {
 namespace {
 
 const ConvAlgorithm* const conv_algorithms[] = {
-    &implicit_gemm_forward, &im2col_gemm_forward, &reference, &reference_input_grad, &reference_weight_grad, nullptr,
+    &winograd_forward,    &implicit_gemm_forward, &im2col_gemm_forward,   &reference,
+    &winograd_input_grad, &reference_input_grad,  &reference_weight_grad, nullptr,
 };
 
 }  // namespace

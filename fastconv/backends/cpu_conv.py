@@ -9,6 +9,7 @@ from .. import _core
 from ..problem import ConvProblem
 from .conv_weight import ConvWeight
 from .cpu import ACTIVATION_CODE, DTYPE_CODE, Array, core_problem, isa
+from .cpu_cost import cost
 from .registry import Kernel, register
 
 OPS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")  # csrc/cpu/conv/conv.h: ConvOp
@@ -64,28 +65,6 @@ def _workspace(op: int, algo: str, problem: ConvProblem) -> int:
     return _core.conv_workspace(op, algo, DTYPE_CODE[problem.dtype], core_problem(problem))
 
 
-def _gemm_cost(problem: ConvProblem) -> float:
-    """Multiply-adds, columns rounded up to a register tile's (a depthwise group uses one of them)."""
-    columns = problem.k // problem.groups
-    tile = {"avx512": 32, "avx2": 16}.get(isa(), 8)
-    return problem.macs / max(columns, 1) * (-(-columns // tile) * tile)
-
-
-def _gathered(problem: ConvProblem) -> int:
-    """Elements of the column matrix."""
-    return problem.n * problem.p * problem.q * problem.r * problem.s * problem.c
-
-
-# What an algorithm is expected to take, in multiply-adds of a well-fed core. Gathering costs about 4 multiply-adds'
-# time an element where it goes into L1 (implicit), and 30 where the column matrix is written to memory and read back:
-# measured on the 3x3 layers of VGG-16 and ResNet-50. The reference: a scalar multiply-add in double with a bounds check
-# is about 60 vectorised ones.
-COSTS: dict[str, Callable[[ConvProblem], float]] = {
-    "implicit_gemm": lambda d: _gemm_cost(d) + 4.0 * _gathered(d),
-    "im2col_gemm": lambda d: _gemm_cost(d) + 30.0 * _gathered(d),
-    "reference": lambda d: 60.0 * d.macs + 1e5,
-}
-
 _NAMES = {code: name for name, code in DTYPE_CODE.items()}
 
 for _op, _algo, _codes in _core.conv_algorithms():
@@ -98,6 +77,6 @@ for _op, _algo, _codes in _core.conv_algorithms():
             tuple(_NAMES[code] for code in _codes),
             partial(_refusal, _op, _algo),
             partial(_workspace, _op, _algo),
-            COSTS[_algo],
+            partial(cost, _op, _algo),
         )
     )

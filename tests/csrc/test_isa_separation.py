@@ -79,7 +79,7 @@ def test_wide_instructions_stay_in_their_namespace(symbols):
 @pytest.mark.parametrize(("isa", "register", "rows"), [("avx512", "zmm", 14), ("avx2", "ymm", 6)])
 def test_the_register_tile_does_not_spill(symbols, isa, register, rows):
     """The full tile keeps its accumulators in registers: no vector goes to the stack anywhere in it."""
-    tiles = {n: b for n, b in functions() if f"fastconv::{isa}::gemm_tile<float, {rows}>" in n}
+    tiles = {n: b for n, b in functions() if f"fastconv::{isa}::gemm_tile<float, {rows}, 2>" in n}
     assert tiles
     for name, body in tiles.items():
         assert len(re.findall(r"vfmadd", body)) >= rows * 2, name

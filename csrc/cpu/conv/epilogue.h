@@ -1,54 +1,34 @@
-// Finished sums to output: y = act(sum + bias + residual), rounded once to the storage type.
+// The output of a convolution, as the place where a matrix product's rows go: row m is pixel m, flattened over images.
 #pragma once
 
 #include "cpu/conv/conv.h"
-#include "cpu/simd/vec.h"
+#include "cpu/gemm/finish.h"
 
 namespace fastconv::FC_ISA {
 
+// Filters from k0 on, rows from row0 on.
+template <class S>
+FC_INLINE Finish<S> finish_of(const ConvArgs& args, int64_t row0, int64_t k0) {
+  const int64_t first = row0 * args.problem.k + k0;
+  return {args.bias ? static_cast<const Compute<S>*>(args.bias) + k0 : nullptr,
+          args.residual ? static_cast<const S*>(args.residual) + first : nullptr,
+          static_cast<S*>(args.y) + first,
+          args.activation,
+          {}};
+}
+
 template <class S>
 struct ConvStore {
-  using T = Compute<S>;
-  using V = Vec<T>;
-
-  const T* bias;      // of this group's first filter, or null
-  const S* residual;  // likewise, row 0
-  S* y;
+  Finish<S> whole;
   int64_t row_stride;  // K: channels of all groups
-  Activation activation;
 
   FC_INLINE ConvStore(const ConvArgs& args, int64_t row0, int64_t k0)
-      : bias(args.bias ? static_cast<const T*>(args.bias) + k0 : nullptr),
-        residual(args.residual ? static_cast<const S*>(args.residual) + row0 * args.problem.k + k0 : nullptr),
-        y(static_cast<S*>(args.y) + row0 * args.problem.k + k0),
-        row_stride(args.problem.k),
-        activation(args.activation) {}
+      : whole(finish_of<S>(args, row0, k0)), row_stride(args.problem.k) {}
 
-  // The tile's arithmetic hides the time that lines of a large output take to arrive.
-  FC_INLINE void prefetch(int64_t row, int64_t rows, int64_t col, int64_t cols) const {
-    for (int64_t i = 0; i < rows; i++)
-      for (int64_t j = 0; j < cols; j += int64_t(64 / sizeof(S)))
-        __builtin_prefetch(y + (row + i) * row_stride + col + j, 1);
-  }
-
-  FC_INLINE void operator()(const T* acc, int64_t ld, int64_t row, int64_t rows, int64_t col, int64_t cols) const {
-    for (int64_t i = 0; i < rows; i++) {
-      const int64_t at = (row + i) * row_stride + col;
-      int64_t j = 0;
-      for (; j + V::width <= cols; j += V::width) {
-        typename V::Reg v = V::load(acc + i * ld + j);
-        if (bias) v = V::add(v, V::load(bias + col + j));
-        if (residual) v = V::add(v, V::load(residual + at + j));
-        V::store(y + at + j, activate<T>(v, activation));
-      }
-      if (j < cols) {
-        const int64_t rest = cols - j;
-        typename V::Reg v = V::load(acc + i * ld + j);  // scratch is nr wide: no mask needed
-        if (bias) v = V::add(v, V::load(bias + col + j, rest));
-        if (residual) v = V::add(v, V::load(residual + at + j, rest));
-        V::store(y + at + j, activate<T>(v, activation), rest);
-      }
-    }
+  FC_INLINE Finish<S> finish(int64_t row, int64_t rows) const {
+    Finish<S> panel = whole;
+    for (int64_t i = 0; i < rows; i++) panel.offset[i] = (row + i) * row_stride;
+    return panel;
   }
 };
 

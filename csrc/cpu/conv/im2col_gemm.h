@@ -66,7 +66,7 @@ void im2col_gemm(ThreadPool& pool, const ConvArgs& args) {
       const ImageWindows<S> windows(d, image, group);
       windows.load(columns + (group * pixels + p * d.q) * window, window, p * d.q, d.q, 0, window);
     });
-    gemm<T>(
+    gemm<S>(
         pool, plan, pixels, group_k, window, d.groups,
         [&](int64_t group)
             __attribute__((always_inline)) { return MatrixRows<S>{columns + group * pixels * window, window}; },

@@ -30,7 +30,7 @@ void implicit_gemm(ThreadPool& pool, const ConvArgs& args) {
   const ConvProblem& d = args.problem;
   const int64_t group_k = d.k / d.groups, window = d.r * d.s * (d.c / d.groups);
   const S* const x = static_cast<const S*>(args.x);
-  gemm<T>(
+  gemm<S>(
       pool, implicit_gemm_plan<S>(d, args.threads), d.n * d.p * d.q, group_k, window, d.groups,
       [&](int64_t group) __attribute__((always_inline)) { return ImageWindows<S>(d, x, group); },
       static_cast<const T*>(args.weight), packed_size<T>(group_k, window),

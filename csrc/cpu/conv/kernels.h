@@ -7,5 +7,6 @@
 namespace fastconv::FC_ISA {
 
 extern const ConvAlgorithm implicit_gemm_forward, im2col_gemm_forward;
+extern const ConvAlgorithm winograd_forward, winograd_input_grad;
 
 }  // namespace fastconv::FC_ISA

@@ -25,9 +25,10 @@ struct Tile {
 };
 
 // In elements of 4 bytes; doubles take half as many in k.
-inline constexpr int64_t kMaxKc = 384;  // A panel 14 x 384 x 4 B = 21 KiB of a 32 KiB L1
-inline constexpr int64_t kMaxNc = 512;  // B block 384 x 512 x 4 B = 768 KiB of a 1 MiB L2
-inline constexpr int64_t kMaxMc = 112;  // partial sums 112 x 512 x 4 B = 224 KiB
+inline constexpr int64_t kMaxKc = 384;                      // A panel 14 x 384 x 4 B = 21 KiB of a 32 KiB L1
+inline constexpr int64_t kMaxNc = 512;                      // B block 384 x 512 x 4 B = 768 KiB of a 1 MiB L2
+inline constexpr int64_t kMaxMc = 112;                      // partial sums 112 x 512 x 4 B = 224 KiB
+inline constexpr int64_t kWinogradL2 = int64_t(768) << 10;  // bytes: V and M of a block of tiles
 
 // k runs over `unit`s that are contiguous in A (1 where nothing is known).
 template <class T>

@@ -1,0 +1,82 @@
+"""What the CPU's convolution algorithms are expected to cost: the measured rules from which one is chosen.
+
+The unit is a multiply-add of a well-fed core. Costs are compared with each other alone, so that neither clock nor
+core count matters. Measured on two cores of a Zen 4 (AVX-512) virtual machine, one thread, on the layers of VGG-16,
+ResNet-50 and DenseNet-121.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..problem import ConvProblem
+from .cpu import isa
+
+VECTOR = {"avx512": 16, "avx2": 8, "portable": 4}
+L3_BYTES = 16 << 20  # a weight beyond it comes from memory at each call
+
+
+def _ceil(count: int, unit: int) -> int:
+    return -(-count // unit) * unit
+
+
+def _mirrored(problem: ConvProblem) -> ConvProblem:
+    """The convolution that computes the input's gradient: output and input change places."""
+    d = problem
+    return replace(d, c=d.k, k=d.c, h=d.p, w=d.q, padding=((d.r - 1,) * 2, (d.s - 1,) * 2), stride=(1, 1))
+
+
+def _columns(problem: ConvProblem) -> int:
+    """Filters of a group, rounded up to whole vectors (a depthwise group uses one lane of one)."""
+    return _ceil(problem.k // problem.groups, VECTOR.get(isa(), 4)) * problem.groups
+
+
+def _gathered(problem: ConvProblem) -> int:
+    """Elements of the column matrix."""
+    return problem.n * problem.p * problem.q * problem.r * problem.s * problem.c
+
+
+def _gemm(problem: ConvProblem, an_element: float) -> float:
+    """Multiply-adds, and the time that gathering an element of the column matrix takes."""
+    window = problem.r * problem.s * (problem.c // problem.groups)
+    return problem.n * problem.p * problem.q * window * _columns(problem) + an_element * _gathered(problem)
+
+
+def _winograd(problem: ConvProblem) -> float:
+    """36 multiply-adds a tile, channel and filter; 10 an element transformed; the weight is read once a block of tiles.
+
+    A strided kernel is folded first (csrc/cpu/conv/fold.h): stride x stride times the channels.
+    """
+    stride, width = problem.stride[0], VECTOR.get(isa(), 4)
+    out = 7 - -(-problem.r // stride)
+    tiles = problem.n * -(-problem.p // out) * -(-problem.q // out)
+    channels = problem.c * stride**2
+    c, k = _ceil(channels, width), _columns(problem)
+    weight = 36 * channels * k
+    passes = -(-tiles // 56)
+    read = 2.0 if 4 * weight <= L3_BYTES else 8.0
+    folding = 4.0 * problem.n * problem.h * problem.w * problem.c if stride > 1 else 0.0
+    return 36 * tiles * channels * k + 10.0 * 36 * tiles * (c + k) + read * passes * weight + folding
+
+
+def _reference(problem: ConvProblem) -> float:
+    """A scalar multiply-add in double with a bounds check: about 60 vectorised ones."""
+    return 60.0 * problem.macs + 1e5
+
+
+# Gathering costs about 4 multiply-adds' time an element where it goes into L1 (implicit), and 30 where the column
+# matrix is written to memory and read back.
+_RULES: dict[str, Callable[[ConvProblem], float]] = {
+    "winograd": _winograd,
+    "implicit_gemm": lambda problem: _gemm(problem, 4.0),
+    "im2col_gemm": lambda problem: _gemm(problem, 30.0),
+    "reference": _reference,
+}
+
+
+def cost(op: int, algo: str, problem: ConvProblem) -> float:
+    """Of an algorithm of fastconv._core for a problem it accepts; `op` is csrc/cpu/conv/conv.h's ConvOp."""
+    if algo != "reference" and op == 1:
+        problem = _mirrored(problem)
+    return _RULES[algo](problem)
