@@ -24,18 +24,23 @@ int64_t implicit_gemm_workspace(const ConvProblem& d, int threads) {
   return implicit_gemm_plan<S>(d, threads).thread_bytes * threads;
 }
 
-template <class S>
-void implicit_gemm(ThreadPool& pool, const ConvArgs& args) {
-  using T = Compute<S>;
-  const ConvProblem& d = args.problem;
-  const int64_t group_k = d.k / d.groups, window = d.r * d.s * (d.c / d.groups);
-  const S* const x = static_cast<const S*>(args.x);
+// The product for any problem that is one: `weight` as panels, results to store_of(group).
+template <class S, class StoreOf>
+FC_INLINE void implicit_product(ThreadPool& pool, const ConvProblem& d, const S* x, const Compute<S>* weight,
+                                const ConvArgs& args, const StoreOf& store_of) {
+  const int64_t group_k = d.k / d.groups, window = window_size(d);
   gemm<S>(
       pool, implicit_gemm_plan<S>(d, args.threads), d.n * d.p * d.q, group_k, window, d.groups,
-      [&](int64_t group) __attribute__((always_inline)) { return ImageWindows<S>(d, x, group); },
-      static_cast<const T*>(args.weight), packed_size<T>(group_k, window),
-      [&](int64_t group) __attribute__((always_inline)) { return ConvStore<S>(args, 0, group * group_k); },
-      args.workspace);
+      [&](int64_t group) __attribute__((always_inline)) { return ImageWindows<S>(d, x, group); }, weight,
+      packed_size<Compute<S>>(group_k, window), store_of, args.workspace);
+}
+
+template <class S>
+void implicit_gemm(ThreadPool& pool, const ConvArgs& args) {
+  const ConvProblem& d = args.problem;
+  implicit_product<S>(pool, d, static_cast<const S*>(args.x), static_cast<const Compute<S>*>(args.weight), args,
+                      [&](int64_t group)
+                          __attribute__((always_inline)) { return ConvStore<S>(args, 0, group * (d.k / d.groups)); });
 }
 
 }  // namespace fastconv::FC_ISA

@@ -20,9 +20,9 @@
 
 #include "cpu/conv/epilogue.h"
 #include "cpu/conv/fold.h"
+#include "cpu/conv/panels.h"
 #include "cpu/conv/weight_view.h"
 #include "cpu/gemm/gemm.h"
-#include "cpu/gemm/pack.h"
 
 namespace fastconv::FC_ISA {
 

@@ -1,0 +1,128 @@
+// The input's gradient as stride-1 convolutions of dy, each an implicit product (implicit_gemm.h).
+//
+// With stride s, pixels of dx whose (h + pad) mod s is `a` meet the taps r = a, a + s, a + 2s ... alone:
+//
+//   dx[i s + h0] = sum over t of dy[i + (h0 + pad - a) / s - t] w[a + t s]
+//
+// a convolution of stride 1 with those taps read backwards. s x s such phases make dx; a phase without taps is zero.
+// A dilated kernel has stride 1, one phase, and its dilation.
+#pragma once
+
+#include "cpu/conv/implicit_gemm.h"
+#include "cpu/conv/weight_view.h"
+
+namespace fastconv::FC_ISA {
+
+// One dimension of a phase.
+struct PhaseAxis {
+  int64_t first, out;  // dx pixels first, first + stride, ...: `out` of them
+  int64_t tap, taps;   // taps tap, tap + stride, ...: `taps` of them
+  int64_t pad;         // of the convolution of dy; may be negative
+};
+
+FC_INLINE PhaseAxis phase_axis(int64_t extent, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation,
+                               int64_t phase) {
+  PhaseAxis axis{};
+  axis.tap = phase;
+  axis.taps = phase < kernel ? (kernel - phase + stride - 1) / stride : 0;
+  axis.first = ((phase - pad) % stride + stride) % stride;  // the first h >= 0 with (h + pad) mod stride == phase
+  axis.out = axis.first < extent ? (extent - axis.first + stride - 1) / stride : 0;
+  const int64_t start = (axis.first + pad - phase) / stride;  // exact: the dy pixel that tap t = 0 meets
+  axis.pad = dilation * (axis.taps - 1) - start;
+  return axis;
+}
+
+struct Phase {
+  PhaseAxis rows, columns;
+  ConvProblem problem;  // of dy to this phase's pixels of dx
+};
+
+FC_INLINE int64_t phase_count(const ConvProblem& d) { return d.stride_h * d.stride_w; }
+
+FC_INLINE Phase phase_of(const ConvProblem& d, int64_t phase) {
+  Phase f{phase_axis(d.h, d.r, d.stride_h, d.pad_top, d.dilation_h, phase / d.stride_w),
+          phase_axis(d.w, d.s, d.stride_w, d.pad_left, d.dilation_w, phase % d.stride_w), d};
+  ConvProblem& m = f.problem;
+  m.c = d.k, m.h = d.p, m.w = d.q, m.k = d.c;
+  m.r = f.rows.taps, m.s = f.columns.taps, m.p = f.rows.out, m.q = f.columns.out;
+  m.pad_top = f.rows.pad, m.pad_left = f.columns.pad;
+  m.stride_h = m.stride_w = 1;
+  return f;
+}
+
+template <class T>
+int64_t dgrad_elements(const ConvProblem& d) {
+  int64_t elements = 0;
+  for (int64_t phase = 0; phase < phase_count(d); phase++) elements += panels_elements<T>(phase_of(d, phase).problem);
+  return elements;
+}
+
+// The panels of all phases, one after another.
+template <class S>
+void pack_dgrad(ThreadPool& pool, const ConvProblem& d, const void* krsc, void* form) {
+  Compute<S>* to = static_cast<Compute<S>*>(form);
+  for (int64_t phase = 0; phase < phase_count(d); phase++) {
+    const Phase f = phase_of(d, phase);
+    for (int64_t group = 0; group < d.groups; group++) {
+      const WeightView<S> w = forward_weight<S>(d, krsc, group);
+      const int64_t r = f.rows.tap + (f.rows.taps - 1) * d.stride_h;
+      const int64_t s = f.columns.tap + (f.columns.taps - 1) * d.stride_w;
+      const WeightView<S> backwards{w.at + r * w.r + s * w.s, w.channel, -w.r * d.stride_h, -w.s * d.stride_w,
+                                    w.filter};
+      to += pack_view(pool, f.problem, backwards, to);
+    }
+  }
+}
+
+// Rows of the product to pixels of dx: `stride` apart in both directions.
+template <class S>
+struct PhaseStore {
+  Finish<S> whole;
+  const ConvProblem& d;
+  const Phase& phase;
+
+  FC_INLINE Finish<S> finish(int64_t row, int64_t rows) const {
+    Finish<S> panel = whole;
+    const int64_t p_count = phase.problem.p, q_count = phase.problem.q;
+    int64_t n = row / (p_count * q_count), p = row / q_count % p_count, q = row % q_count;
+    for (int64_t i = 0; i < rows; i++) {
+      const int64_t h = phase.rows.first + p * d.stride_h, w = phase.columns.first + q * d.stride_w;
+      panel.offset[i] = ((n * d.h + h) * d.w + w) * d.c;
+      if (++q == q_count) {
+        q = 0;
+        if (++p == p_count) p = 0, n++;
+      }
+    }
+    return panel;
+  }
+};
+
+template <class S>
+int64_t implicit_dgrad_workspace(const ConvProblem& d, int threads) {
+  int64_t most = 0;
+  for (int64_t phase = 0; phase < phase_count(d); phase++) {
+    const int64_t bytes = implicit_gemm_workspace<S>(phase_of(d, phase).problem, threads);
+    most = bytes > most ? bytes : most;
+  }
+  return most;
+}
+
+template <class S>
+void implicit_dgrad(ThreadPool& pool, const ConvArgs& args) {
+  using T = Compute<S>;
+  const ConvProblem& d = args.problem;
+  const T* weight = static_cast<const T*>(args.weight);
+  for (int64_t index = 0; index < phase_count(d); index++) {
+    const Phase phase = phase_of(d, index);
+    const Finish<S> whole{nullptr, nullptr, static_cast<S*>(args.y), Activation::kNone, {}};
+    implicit_product<S>(pool, phase.problem, static_cast<const S*>(args.x), weight, args,
+                        [&](int64_t group) __attribute__((always_inline)) {
+                          PhaseStore<S> store{whole, d, phase};
+                          store.whole.y += group * (d.c / d.groups);
+                          return store;
+                        });
+    weight += panels_elements<T>(phase.problem);
+  }
+}
+
+}  // namespace fastconv::FC_ISA

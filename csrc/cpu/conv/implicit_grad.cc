@@ -1,0 +1,37 @@
+#include "cpu/conv/implicit_dgrad.h"
+#include "cpu/conv/implicit_wgrad.h"
+#include "cpu/conv/kernels.h"
+
+namespace fastconv::FC_ISA {
+namespace {
+
+const char* refuses(const ConvProblem& d) {
+  const bool dilated = d.dilation_h != 1 || d.dilation_w != 1;
+  return dilated && phase_count(d) != 1 ? "takes dilation or stride, not both" : nullptr;
+}
+
+template <class S>
+constexpr ConvRow dgrad_row() {
+  return {implicit_dgrad<S>,
+          refuses,
+          implicit_dgrad_workspace<S>,
+          {"panels mirrored", dgrad_elements<Compute<S>>, pack_dgrad<S>}};
+}
+
+template <class S>
+constexpr ConvRow wgrad_row() {
+  return {implicit_wgrad<S>, nullptr, implicit_wgrad_workspace<S>, {}};
+}
+
+}  // namespace
+
+extern const ConvAlgorithm implicit_gemm_input_grad = {
+    ConvOp::kInputGrad,
+    "implicit_gemm",
+    {dgrad_row<float>(), dgrad_row<Half>(), dgrad_row<BFloat16>(), dgrad_row<double>()}};
+extern const ConvAlgorithm implicit_gemm_weight_grad = {
+    ConvOp::kWeightGrad,
+    "implicit_gemm",
+    {wgrad_row<float>(), wgrad_row<Half>(), wgrad_row<BFloat16>(), wgrad_row<double>()}};
+
+}  // namespace fastconv::FC_ISA
