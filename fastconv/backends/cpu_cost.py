@@ -77,6 +77,6 @@ _RULES: dict[str, Callable[[ConvProblem], float]] = {
 
 def cost(op: int, algo: str, problem: ConvProblem) -> float:
     """Of an algorithm of fastconv._core for a problem it accepts; `op` is csrc/cpu/conv/conv.h's ConvOp."""
-    if algo != "reference" and op == 1:
+    if algo == "winograd" and op == 1:
         problem = _mirrored(problem)
     return _RULES[algo](problem)

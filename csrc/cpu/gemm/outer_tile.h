@@ -42,22 +42,16 @@ void outer_tile(const T* a, int64_t lda, const T* b, int64_t ldb, int64_t count,
     }
 }
 
-// The instantiation for `rows` of C and `cols` columns, 1 <= rows <= Tile<T>::mr, 1 <= cols <= Tile<T>::nr.
+// Instantiated in gemm/tile.cc.
+template <class T>
+struct OuterTileTable {
+  static const OuterTile<T> kernels[Tile<T>::mr][Tile<T>::nv];
+};
+
+// The tile for `rows` rows of C and `cols` columns, 1 <= rows <= Tile<T>::mr, 1 <= cols <= Tile<T>::nr.
 template <class T>
 FC_INLINE OuterTile<T> outer_tile_for(int64_t rows, int64_t cols) {
-#define FC_TILE(MR)                            \
-  {                                            \
-    outer_tile<T, MR, 1>, outer_tile<T, MR, 2> \
-  }
-  static constexpr OuterTile<T> table[][2] = {
-      FC_TILE(1), FC_TILE(2), FC_TILE(3), FC_TILE(4),  FC_TILE(5),  FC_TILE(6),
-#if defined(__AVX512F__)
-      FC_TILE(7), FC_TILE(8), FC_TILE(9), FC_TILE(10), FC_TILE(11), FC_TILE(12), FC_TILE(13), FC_TILE(14),
-#endif
-  };
-#undef FC_TILE
-  static_assert(sizeof(table) / sizeof(table[0]) == Tile<T>::mr);
-  return table[rows - 1][cols > Vec<T>::width];
+  return OuterTileTable<T>::kernels[rows - 1][cols > Vec<T>::width];
 }
 
 }  // namespace fastconv::FC_ISA

@@ -92,24 +92,16 @@ void gemm_tile(const Segment<Compute<S>>* segments, int count, const Compute<S>*
   }
 }
 
-// The instantiation for `rows` rows and `cols` columns, 1 <= rows <= Tile<T>::mr, 1 <= cols <= Tile<T>::nr.
+// Instantiated in gemm/tile.cc, once for all that multiply.
+template <class S>
+struct TileTable {
+  static const TileKernel<S> kernels[Tile<Compute<S>>::mr][Tile<Compute<S>>::nv];
+};
+
+// The tile for `rows` rows and `cols` columns, 1 <= rows <= Tile<T>::mr, 1 <= cols <= Tile<T>::nr.
 template <class S>
 FC_INLINE TileKernel<S> gemm_tile_for(int64_t rows, int64_t cols) {
-  using T = Compute<S>;
-  static_assert(Tile<T>::nv == 2);
-#define FC_TILE(MR)                          \
-  {                                          \
-    gemm_tile<S, MR, 1>, gemm_tile<S, MR, 2> \
-  }
-  static constexpr TileKernel<S> table[][2] = {
-      FC_TILE(1), FC_TILE(2), FC_TILE(3), FC_TILE(4),  FC_TILE(5),  FC_TILE(6),
-#if defined(__AVX512F__)
-      FC_TILE(7), FC_TILE(8), FC_TILE(9), FC_TILE(10), FC_TILE(11), FC_TILE(12), FC_TILE(13), FC_TILE(14),
-#endif
-  };
-#undef FC_TILE
-  static_assert(sizeof(table) / sizeof(table[0]) == Tile<T>::mr);
-  return table[rows - 1][cols > Vec<T>::width];
+  return TileTable<S>::kernels[rows - 1][cols > Vec<Compute<S>>::width];
 }
 
 }  // namespace fastconv::FC_ISA
