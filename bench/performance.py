@@ -20,9 +20,8 @@ _HOW = """\
 `python -m bench.peers {folder}`: every distinct convolution of {networks}, at each batch size and thread count of the
 tables (the suites' own batch sizes set aside). A layer that several networks have is measured once and counted in each.
 
-- All engines run in one process and take turns, call by call, with the same number of threads. Each turn begins with a
-  pause and an untimed call, so that one engine's spinning threads do not take the cores of the next; a burst of
-  multiply-adds stands beside every sample. About {seconds:g} s and at least {least_samples} samples for each engine and
+- All engines run in one process and take turns of a few calls, with the same number of threads. A turn begins when no
+  thread of the last engine spins any more, with untimed calls; a burst of multiply-adds stands beside every turn. About {seconds:g} s and at least {least_samples} samples for each engine and
   layer; ratios are of least times, medians are in the file.
 - Correctness comes first: every engine's result is compared with float64, and an error above 1e-4 of the largest value
   ends the run.

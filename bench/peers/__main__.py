@@ -140,7 +140,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--batches", nargs="+", type=int, default=[1, 8], help="default: %(default)s")
     top.add_argument("--threads", nargs="+", type=int, help="default: 1 and all available")
     top.add_argument("--directions", nargs="+", choices=list(DIRECTIONS), default=list(DIRECTIONS), help="default: all")
-    top.add_argument("--seconds", type=float, default=0.06, help="for each contender of a layer (default: %(default)s)")
+    top.add_argument("--seconds", type=float, default=0.05, help="for each contender of a layer (default: %(default)s)")
     top.add_argument("--least-samples", type=int, default=5, help="of each contender (default: %(default)s)")
     top.add_argument("--inductor", action="store_true", help="time torch.compile, too, which takes seconds a layer")
     top.add_argument("--resume", action="store_true", help="keep what peers.json in the folder has, measure the rest")

@@ -1,9 +1,10 @@
-"""Timing one layer: correctness first, then every contender in turn with a peak probe beside each call.
+"""Timing one layer: correctness first, then every contender in turn with a peak probe beside each turn.
 
 Machines are shared and change speed from second to second. Contenders are therefore interleaved in one process,
-the minimum and the median are reported, and a rate is a share of the peak that the same seconds allowed. Each
-turn begins with a pause and an untimed call: engines let their threads spin for a while after a call, and one
-engine's spinning threads must not take the cores that the next one is timed on.
+the minimum and the median are reported, and a rate is a share of the peak that the same seconds allowed. Beside
+another engine a turn begins with a pause until no thread of the process is busy: engines let their threads spin after a
+call (OpenMP's for some 8 ms, ONNX Runtime's for some 40), and those must not take the cores that the next one is timed
+on. Then come untimed calls: threads that wake up together share a core for some milliseconds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from .probe import Probe
 from .suites import Layer
 from .work import Array, Call, contenders, float64_result, random_work, relative_error
 
-PAUSE_SECONDS = 5e-3  # longer than OpenMP's and our own threads spin
+WARM_SECONDS, TURN_SECONDS = 3e-3, 6e-3  # of untimed and of timed calls in one turn, one call at least
+LEAST_TURNS = 3
+LONGEST_PAUSE = 0.25  # seconds; an engine that spins for ever is not waited for
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,33 @@ class Row:
     @property
     def share_of_floor(self) -> float:
         return self.floor_s / self.min_s
+
+
+def pause_until_idle(step: float = 1e-3) -> None:
+    """Sleeps until two steps in a row used less than a third of one core, LONGEST_PAUSE at most."""
+    end = time.perf_counter() + LONGEST_PAUSE
+    idle = 0
+    while idle < 2 and time.perf_counter() < end:
+        start, used = time.perf_counter(), time.process_time()
+        time.sleep(step)
+        used, elapsed = time.process_time() - used, time.perf_counter() - start
+        idle = idle + 1 if used < elapsed / 3 else 0
+
+
+def _turn(call: Call) -> list[float]:
+    """Seconds of each of some calls."""
+    clock = time.perf_counter
+    end = clock() + WARM_SECONDS
+    call()
+    while clock() < end:
+        call()
+    samples: list[float] = []
+    end = clock() + TURN_SECONDS
+    while not samples or clock() < end:
+        start = clock()
+        call()
+        samples.append(clock() - start)
+    return samples
 
 
 def measure_layer(
@@ -108,21 +138,20 @@ def measure_layer(
 
     times: dict[str, list[float]] = {name: [] for name in calls}
     peak = bandwidth = 0.0
+    turns = 0
     end = time.perf_counter() + seconds * len(calls)
     while True:
-        enough = min(len(samples) for samples in times.values()) >= least_samples
+        enough = turns >= LEAST_TURNS and min(len(samples) for samples in times.values()) >= least_samples
         spent = max(sum(samples) for samples in times.values())
         if time.perf_counter() >= end and (enough or spent > patience * seconds):
             break
         bandwidth = max(bandwidth, probe.bandwidth(problem.min_bytes))
         for name, call in calls.items():
             if peers:
-                time.sleep(PAUSE_SECONDS)
+                pause_until_idle()
             peak = max(peak, probe.flops())
-            call()
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
+            times[name] += _turn(call)
+        turns += 1
     return [
         Row(
             layer=problem.name or str(problem),
