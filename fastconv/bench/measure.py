@@ -21,7 +21,7 @@ from ..errors import AccuracyError, ShapeError
 from ..nn import Module
 from ..nn.module import numpy_dtype
 from .peers import peer_calls
-from .probe import Probe
+from .probe import Probe, other_running_threads
 from .suites import Layer
 from .work import Array, Call, contenders, float64_result, random_work, relative_error
 
@@ -68,15 +68,13 @@ class Row:
         return self.floor_s / self.min_s
 
 
-def pause_until_idle(step: float = 1e-3) -> None:
-    """Sleeps until two steps in a row used less than a third of one core, LONGEST_PAUSE at most."""
+def pause_until_idle() -> None:
+    """Sleeps until this thread is the only one of the process that runs, LONGEST_PAUSE at most."""
     end = time.perf_counter() + LONGEST_PAUSE
     idle = 0
     while idle < 2 and time.perf_counter() < end:
-        start, used = time.perf_counter(), time.process_time()
-        time.sleep(step)
-        used, elapsed = time.process_time() - used, time.perf_counter() - start
-        idle = idle + 1 if used < elapsed / 3 else 0
+        time.sleep(1e-3)
+        idle = 0 if other_running_threads() else idle + 1
 
 
 def _turn(call: Call) -> list[float]:
