@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastconv.bench import Layer, resolve
+from fastconv.errors import ShapeError
 from fastconv.problem import ConvProblem
 
 NETWORKS = (
@@ -61,7 +62,9 @@ class Job:
 def jobs(
     networks: Iterable[str], batches: Sequence[int], threads: Sequence[int], directions: Sequence[str]
 ) -> list[Job]:
-    """Every distinct layer once for each batch, thread count and direction."""
+    """Every distinct layer once for each batch, thread count and direction. Raises ShapeError for a batch below 1."""
+    if min(batches) < 1:
+        raise ShapeError(f"batches: expected at least 1, got {min(batches)}")
     layers: dict[str, ConvProblem] = {}
     for network in networks:
         for layer in network_layers(network):

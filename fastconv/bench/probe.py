@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -18,11 +17,11 @@ def other_running_threads() -> int:
     By their states: the CPU time of a process lags behind by up to a tick of the kernel's.
     """
     running = 0
-    for name in os.listdir("/proc/self/task"):
-        if int(name) == threading.get_native_id():
+    for task in Path("/proc/self/task").iterdir():
+        if int(task.name) == threading.get_native_id():
             continue
         try:
-            state = Path(f"/proc/self/task/{name}/stat").read_text().rpartition(")")[2].split()[0]
+            state = (task / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:  # it has just ended
             continue
         running += state == "R"
