@@ -17,12 +17,14 @@ from bench.peers.comparison import CLASSES, compare, directions
 _HOW = """\
 ## How it was measured
 
-`python -m bench.peers {folder}`: every distinct convolution of {networks}, at each batch size and thread count of the
-tables (the suites' own batch sizes set aside). A layer that several networks have is measured once and counted in each.
+`python -m bench.peers {folder}`: every distinct convolution of
+{networks},
+at each batch size and thread count of the tables (the suites' own batch sizes set aside). A layer that several networks have is measured once and counted in each.
 
 - All engines run in one process and take turns of a few calls, with the same number of threads. A turn begins when no
-  thread of the last engine spins any more, with untimed calls; a burst of multiply-adds stands beside every turn. About {seconds:g} s and at least {least_samples} samples for each engine and
-  layer; ratios are of least times, medians are in the file.
+  thread of the last engine spins any more, with untimed calls; a burst of multiply-adds stands beside every turn.
+  About {seconds:g} s, three turns and {least_samples} samples at least for each engine and layer, two where a call
+  takes a quarter of a second; ratios are of least times, medians and the number of samples are in the file.
 - Correctness comes first: every engine's result is compared with float64, and an error above 1e-4 of the largest value
   ends the run.
 - Forward is convolution, bias and ReLU, in float32 for all. Ours: the registry's own choice, weight packed once,
@@ -32,6 +34,8 @@ tables (the suites' own batch sizes set aside). A layer that several networks ha
   request with bound tensors, NCHW and channels-last. Nobody's input or output is converted outside of what its engine
   does itself, and that counts. PyTorch allocates its results; the others write to one array.
 - Gradients, of 3x3 and 1x1 layers in one group: ours against PyTorch's `convolution_backward` in both formats.
+- Operations are those of the direct method, zeros of the padding counted. An engine that leaves those out, or computes
+  by Winograd, may exceed the peak.
 - Caches are warm: a layer runs again and again on the same arrays. In a network its input comes from the layer before.
 """
 

@@ -23,6 +23,7 @@ from .comparison import compare
 
 SCHEMA = 1
 TOLERANCE = 1e-4  # largest relative error of a contender; above it the run fails
+PATIENCE = 10.0  # a contender that has spent so many times the seconds ends its layer: of long calls two samples do
 _SAVE_SECONDS = 10.0
 
 
@@ -91,7 +92,7 @@ def measure_job(job: plan.Job, probe: Probe, settings: Settings) -> list[dict[st
         direction=job.direction,
         seconds=settings.seconds,
         least_samples=settings.least_samples,
-        patience=float("inf"),
+        patience=PATIENCE,
         tolerance=TOLERANCE,
     )
     shape, batch, threads, _ = job.key

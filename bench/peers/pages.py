@@ -102,7 +102,7 @@ def network_page(content: dict[str, Any], network: str) -> str:
     lines = [f"# {network}, layer by layer", "", *measured_on(content), ""]
     lines += [
         "GFLOP/s of each engine (operations of the direct method over the least time), the fastest peer, and its time "
-        "over ours: a ratio below 1 is lost. Ours is the registry's own choice. x: how often the layer occurs."
+        "over ours: a ratio below 1 is lost. The direct method counts the padding's zeros; who skips them can exceed the peak. Ours is the registry's own choice. x: how often the layer occurs."
     ]
     for direction in directions(found.values()):
         for config in configs(found.values()):

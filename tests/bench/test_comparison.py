@@ -126,7 +126,10 @@ def test_the_performance_page(content):
     page = performance.page(content, "../bench/results/somewhere")
     assert "| two c | ic64ih56oc256oh56kh1 | **0.50 lost** (torch) | **0.50 lost** (torch) |" in page
     assert "| one a | ic64ih56oc64oh56kh3ph1 | 2.00 (openvino) | 2.00 (openvino) |" in page
-    assert "[two](../bench/results/somewhere/peers_two.md)" in page and "About 0.05 s and at least 5 samples" in page
+    assert (
+        "[two](../bench/results/somewhere/peers_two.md)" in page
+        and "About 0.05 s, three turns and 5 samples at least" in page
+    )
 
 
 def test_pictures(content, tmp_path):

@@ -13,7 +13,7 @@ from ...errors import ModelError
 from ..work import Call, Work
 from . import onnx_engines, torch_modes
 
-# {name: (modules that must be installed, extra of ours that brings them or None, its calls)}
+# {name: (modules that must be installed, extra of ours that brings them, its calls)}
 _PEERS: dict[str, tuple[tuple[str, ...], str, Callable[[Work], dict[str, Call]]]] = {
     "torch": (("torch",), "torch", torch_modes.calls),
     "inductor": (("torch",), "torch", torch_modes.inductor_calls),
