@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastconv.backends import registry
-from fastconv.bench.measure import contenders, random_operands
+from fastconv.bench.work import call_of, random_work
 from fastconv.problem import ConvProblem
 from tests.shapes import awkward, network_layers
 
@@ -21,8 +21,7 @@ def layers() -> list[tuple[str, ConvProblem]]:
 @pytest.mark.parametrize("algo", [k.algo for k in registry.kernels("conv2d", "cpu") if k.algo != "reference"])
 @pytest.mark.parametrize(("group", "problem"), layers(), ids=str)
 def test_conv2d(benchmark, group: str, problem: ConvProblem, algo: str) -> None:
-    x, weight = random_operands(problem)
-    call, _ = contenders(problem, x, weight, algo)[algo]
+    call = call_of(random_work(problem), algo)
     benchmark.group = f"{group}: {problem}"
     benchmark.extra_info.update(problem=str(problem), algo=algo, flops=problem.flops)
     benchmark(call)

@@ -12,6 +12,7 @@ from . import models, nn, ops
 from .backends import device, devices
 from .backends.cpu import num_threads, set_num_threads
 from .errors import (
+    AccuracyError,
     AlgorithmError,
     DeviceError,
     DTypeError,
@@ -27,6 +28,7 @@ from .nn import load, save
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccuracyError",
     "AlgorithmError",
     "DTypeError",
     "DeviceError",

@@ -80,7 +80,7 @@ def run_bench(arguments: argparse.Namespace) -> None:
         for layer in layers:
             progress.update(task, description=layer.problem.name or arguments.name)
             report.rows += bench.measure_layer(
-                layer, probe, algo=arguments.algo, peer=arguments.peer, seconds=arguments.seconds
+                layer, probe, algo=arguments.algo, peers=arguments.peer, seconds=arguments.seconds
             )
             progress.advance(task)
         if arguments.name in models.list_models():
@@ -160,7 +160,13 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--threads", type=int, metavar="N", help="threads (default: the CPUs available)")
     command.add_argument("--seconds", type=float, default=0.5, metavar="S", help="time for each contender of a layer")
-    command.add_argument("--peer", choices=PEERS, help="time this engine in turn with ours")
+    command.add_argument(
+        "--peer",
+        choices=PEERS,
+        action="append",
+        default=[],
+        help="time this engine in turn with ours; may be given again",
+    )
     command.add_argument("--json", metavar="FILE", help="write all rows as JSON")
     command.add_argument("--csv", metavar="FILE", help="write all rows as CSV")
     command.add_argument("--plot", type=png_file, metavar="FILE.png", help="write a roofline")

@@ -31,6 +31,10 @@ class FileFormatError(FastconvError, ValueError):
     """A file that is not what its name or its use says."""
 
 
+class AccuracyError(FastconvError, ArithmeticError):
+    """A result that is farther from the float64 one than was allowed."""
+
+
 class ModelError(FastconvError, ValueError):
     """A model name that is not registered."""
 

@@ -90,6 +90,20 @@ def test_bench_beside_torch(capsys, threads):
     assert "best peer" in capsys.readouterr().out
 
 
+def test_bench_beside_several_peers(capsys, threads, monkeypatch):
+    for module in ("onnx", "onnxruntime", "openvino"):
+        pytest.importorskip(module)
+    threads(1)
+    options = ["bench", SMALL, "--seconds", "0.01", "--peer", "onnxruntime", "--peer", "openvino"]
+    assert main(options) == 0
+    text = capsys.readouterr().out
+    for name in ("onnxruntime", "openvino contiguous", "openvino channels-last"):
+        assert name in text
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(options) == 2
+    assert "fastconv: peer onnxruntime: onnx and onnxruntime not installed (pip install" in capsys.readouterr().err
+
+
 @pytest.fixture
 def weights(tmp_path):
     path = tmp_path / "lenet.safetensors"

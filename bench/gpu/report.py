@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .samples import geometric_mean
+from bench.tables import geometric_mean, table
 
 Entry = dict[str, Any]
 
@@ -20,14 +20,6 @@ _CEILING = {
 
 def _number(value: Any, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if isinstance(value, (int, float)) else "-"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    """Lines of a Markdown table."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return lines + [
-        "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows
-    ]
 
 
 def _fastest(record: Entry, kind: str, regime: str, fused: bool | None = None) -> tuple[str, float] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -23,16 +23,6 @@ def significant(value: float, digits: int = 4) -> float:
     (123500.0, 0.01235)
     """
     return float(f"{value:.{digits}g}")
-
-
-def geometric_mean(values: Iterable[float]) -> float | None:
-    """None of nothing.
-
-    >>> round(geometric_mean([1.0, 4.0]), 6), geometric_mean([])
-    (2.0, None)
-    """
-    logs = [math.log(value) for value in values if value > 0 and math.isfinite(value)]
-    return math.exp(sum(logs) / len(logs)) if logs else None
 
 
 def calls_for(estimate: float, target: float = 250.0, most: int = 64) -> int:

@@ -13,7 +13,7 @@ from ..backends import cpu, registry
 def describe_machine() -> dict[str, Any]:
     """Processor, ISA, threads, versions: what goes into a result file."""
     versions = {}
-    for package in ("numpy", "torch"):
+    for package in ("numpy", "torch", "onnx", "onnxruntime", "openvino"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

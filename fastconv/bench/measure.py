@@ -1,38 +1,33 @@
-"""Timing one layer: correctness first, then every contender in turn with a peak probe beside each call.
+"""Timing one layer: correctness first, then every contender in turn with a peak probe beside each turn.
 
 Machines are shared and change speed from second to second. Contenders are therefore interleaved in one process,
-the minimum and the median are reported, and a rate is a share of the peak that the same seconds allowed. Each
-turn begins with a pause and an untimed call: engines let their threads spin for a while after a call, and one
-engine's spinning threads must not take the cores that the next one is timed on.
+the minimum and the median are reported, and a rate is a share of the peak that the same seconds allowed. Beside
+another engine a turn begins with a pause until no thread of the process is busy: engines let their threads spin after a
+call (OpenMP's for some 8 ms, ONNX Runtime's for some 40), and those must not take the cores that the next one is timed
+on. Then come untimed calls: threads that wake up together share a core for some milliseconds.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .. import models, ops
-from ..backends import registry
-from ..errors import ShapeError
+from .. import models
+from ..errors import AccuracyError, ShapeError
 from ..nn import Module
 from ..nn.module import numpy_dtype
-from ..ops._arrays import empty_nhwc
-from ..problem import ConvProblem, LinearProblem
 from .peers import peer_calls
-from .probe import Probe
+from .probe import Probe, other_running_threads
 from .suites import Layer
+from .work import Array, Call, contenders, float64_result, random_work, relative_error
 
-Array = NDArray[Any]
-
-_OTHER = {"conv2d": "linear", "linear": "conv2d"}
-PAUSE_SECONDS = 5e-3  # longer than OpenMP's and our own threads spin
+WARM_SECONDS, TURN_SECONDS = 3e-3, 6e-3  # of untimed and of timed calls in one turn, one call at least
+LEAST_TURNS = 3
+LONGEST_PAUSE = 0.25  # seconds; an engine that spins for ever is not waited for
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,7 @@ class Row:
 
     layer: str
     problem: str
+    direction: str
     count: int
     contender: str
     chosen: bool  # the registry's own choice
@@ -72,63 +68,29 @@ class Row:
         return self.floor_s / self.min_s
 
 
-def random_operands(problem: ConvProblem | LinearProblem, seed: int = 0) -> tuple[Array, Array]:
-    """Normal x (channels-last) and weights scaled by 1/sqrt(fan-in), in the problem's dtype."""
-    generator = np.random.default_rng(seed)
-    dtype = numpy_dtype(problem.dtype)
-    if isinstance(problem, LinearProblem):
-        shapes: list[tuple[int, ...]] = [(problem.m, problem.k), (problem.n, problem.k)]
-    else:
-        shapes = [problem.x_shape, problem.weight_shape]
-    x, weight = (generator.standard_normal(shape, dtype=np.float32) for shape in shapes)
-    weight /= np.sqrt(np.float32(max(weight[0].size, 1)))
-    x, weight = x.astype(dtype), weight.astype(dtype)
-    return (ops.channels_last(x) if x.ndim == 4 else x), weight
+def pause_until_idle() -> None:
+    """Sleeps until this thread is the only one of the process that runs, LONGEST_PAUSE at most."""
+    end = time.perf_counter() + LONGEST_PAUSE
+    idle = 0
+    while idle < 2 and time.perf_counter() < end:
+        time.sleep(1e-3)
+        idle = 0 if other_running_threads() else idle + 1
 
 
-def contenders(
-    problem: ConvProblem | LinearProblem, x: Array, weight: Array, algo: str | None
-) -> dict[str, tuple[Callable[[], Array], bool]]:
-    """{algorithm: (function to time, whether it is the registry's choice)} for `algo`, or for "all".
-
-    A convolution's algorithm leaves linear layers to the registry, and the other way round.
-    """
-    op = "linear" if isinstance(problem, LinearProblem) else "conv2d"
-    choice = registry.choose(op, "cpu", problem).kernel.algo
-    own, other = ({k.algo for k in registry.kernels(name, "cpu")} for name in (op, _OTHER[op]))
-    names = [k.algo for k in registry.kernels(op, "cpu") if k.refusal(problem) is None]
-    if algo is None or (algo != "all" and algo not in own and algo in other):
-        names = [choice]
-    elif algo != "all":
-        names = [registry.choose(op, "cpu", problem, algo).kernel.algo]
-    if isinstance(problem, LinearProblem):
-        return {name: (partial(ops.linear, x, weight, algo=name), name == choice) for name in names}
-    call = partial(
-        ops.conv2d,
-        x,
-        ops.prepare_weight(weight),
-        None,
-        problem.stride,
-        problem.padding,
-        problem.dilation,
-        problem.groups,
-        out=empty_nhwc(x, problem.y_shape).transpose(0, 3, 1, 2),
-    )
-    return {name: (partial(call, algo=name), name == choice) for name in names}
-
-
-def float64_result(problem: ConvProblem | LinearProblem, x: Array, weight: Array) -> Array:
-    """The same operands in float64, by kernels that the tests hold equal to the seven-loop reference."""
-    x, weight = x.astype(np.float64), weight.astype(np.float64)
-    if isinstance(problem, LinearProblem):
-        return ops.linear(x, weight)
-    return ops.conv2d(x, weight, None, problem.stride, problem.padding, problem.dilation, problem.groups)
-
-
-def relative_error(y: Array, exact: Array) -> float:
-    """max |y - exact| / max |exact|."""
-    scale = float(np.abs(exact).max(initial=0.0)) or 1.0
-    return float(np.abs(y.astype(np.float64) - exact).max(initial=0.0)) / scale
+def _turn(call: Call) -> list[float]:
+    """Seconds of each of some calls."""
+    clock = time.perf_counter
+    end = clock() + WARM_SECONDS
+    call()
+    while clock() < end:
+        call()
+    samples: list[float] = []
+    end = clock() + TURN_SECONDS
+    while not samples or clock() < end:
+        start = clock()
+        call()
+        samples.append(clock() - start)
+    return samples
 
 
 def measure_layer(
@@ -136,46 +98,63 @@ def measure_layer(
     probe: Probe,
     *,
     algo: str | None = None,
-    peer: str | None = None,
+    peers: Sequence[str] = (),
+    direction: str = "forward",
     seconds: float = 0.5,
     least_samples: int = 5,
+    patience: float = 4.0,
+    tolerance: float | None = None,
 ) -> list[Row]:
-    """Rows for our contenders and the peer's, timed in turn for about `seconds` each."""
+    """Rows for our contenders and the peers', timed in turn for about `seconds` each.
+
+    Args:
+        least_samples: how many each contender gets even where that takes longer, unless one of them has spent
+            `patience` times `seconds`.
+        tolerance: the largest relative error that is let through to be timed; None times whatever comes.
+
+    Raises AccuracyError where a contender is less accurate than `tolerance`, and what `peer_calls` raises.
+    """
     if not 0 < seconds < 1e6:
         raise ShapeError(f"seconds: expected a positive number, got {seconds}")
     problem = layer.problem
-    x, weight = random_operands(problem)
-    exact = float64_result(problem, x, weight)
-    ours = contenders(problem, x, weight, algo)
-    calls: dict[str, Callable[[], Any]] = {name: call for name, (call, _) in ours.items()}
-    if peer is not None:
-        calls.update(peer_calls(peer, problem, x, weight))
+    work = random_work(problem, direction)
+    exact = float64_result(work)
+    ours = contenders(work, algo)
+    calls: dict[str, Call] = {name: call for name, (call, _) in ours.items()}
+    for peer in peers:
+        calls.update(peer_calls(peer, work))
 
     errors: dict[str, float] = {}
     for name, call in calls.items():  # the warm-up, and the proof that all compute the same
         y = call()
-        errors[name] = relative_error(y if isinstance(y, np.ndarray) else y.float().numpy(), exact)
+        errors[name] = relative_error(y if isinstance(y, np.ndarray) else y.double().numpy(), exact)
+        if tolerance is not None and not errors[name] <= tolerance:  # NaN is none either
+            raise AccuracyError(
+                f"{name}: expected a relative error of at most {tolerance:g} on {direction} of {problem}, "
+                f"got {errors[name]:.2g}"
+            )
 
     times: dict[str, list[float]] = {name: [] for name in calls}
     peak = bandwidth = 0.0
+    turns = 0
     end = time.perf_counter() + seconds * len(calls)
     while True:
-        enough = min(len(samples) for samples in times.values()) >= least_samples
-        if time.perf_counter() >= end and (enough or max(sum(s) for s in times.values()) > 4 * seconds):
+        enough = turns >= LEAST_TURNS and min(len(samples) for samples in times.values()) >= least_samples
+        spent = max(sum(samples) for samples in times.values())
+        if time.perf_counter() >= end and (enough or spent > patience * seconds):
             break
         bandwidth = max(bandwidth, probe.bandwidth(problem.min_bytes))
         for name, call in calls.items():
-            if peer is not None:
-                time.sleep(PAUSE_SECONDS)
+            if peers:
+                pause_until_idle()
             peak = max(peak, probe.flops())
-            call()
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
+            times[name] += _turn(call)
+        turns += 1
     return [
         Row(
             layer=problem.name or str(problem),
             problem=str(problem).split('n"')[0],
+            direction=direction,
             count=layer.count,
             contender=name,
             chosen=name in ours and ours[name][1],

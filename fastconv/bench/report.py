@@ -111,7 +111,7 @@ class Report:
         return [
             f"peak: best FMA burst beside a layer's own samples (best of the run {peak:.0f} GFLOP/s, float32)",
             "floor: the larger of operations / peak and bytes moved once / read bandwidth of that working set",
-            "weights packed once, as a layer does; error: max |y - float64| / max |float64|",
+            "convolutions with bias and ReLU, weights packed once; error: max |y - float64| / max |float64|",
         ]
 
     def as_dict(self) -> dict[str, Any]:
