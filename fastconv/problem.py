@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .errors import ShapeError
 
@@ -40,25 +41,34 @@ class ConvProblem:
     dtype: str = "float32"
     name: str = field(default="", compare=False)
 
-    @property
+    # Looked up at every call: hashed once.
+    @cached_property
+    def _hash(self) -> int:
+        shape = (self.n, self.c, self.h, self.w, self.k, self.r, self.s)
+        return hash((shape, self.stride, self.padding, self.dilation, self.groups, self.dtype))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
     def p(self) -> int:
         """Output height."""
         return output_extent(self.h, self.r, self.stride[0], *self.padding[0], self.dilation[0])
 
-    @property
+    @cached_property
     def q(self) -> int:
         """Output width."""
         return output_extent(self.w, self.s, self.stride[1], *self.padding[1], self.dilation[1])
 
-    @property
+    @cached_property
     def x_shape(self) -> tuple[int, int, int, int]:
         return (self.n, self.c, self.h, self.w)
 
-    @property
+    @cached_property
     def weight_shape(self) -> tuple[int, int, int, int]:
         return (self.k, self.c // self.groups, self.r, self.s)
 
-    @property
+    @cached_property
     def y_shape(self) -> tuple[int, int, int, int]:
         return (self.n, self.k, self.p, self.q)
 

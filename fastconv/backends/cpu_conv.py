@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 from .. import _core
 from ..problem import ConvProblem
@@ -15,10 +15,15 @@ from .registry import Kernel, register
 OPS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")  # csrc/cpu/conv/conv.h: ConvOp
 
 
+@cache
+def _weight_form(op: int, algo: str, code: int) -> str:
+    return _core.weight_form(op, algo, code)
+
+
 def _packed(op: int, algo: str, weight: ConvWeight, problem: ConvProblem, isa_name: str) -> Array:
     """A weight in the form that an algorithm wants, for an ISA: kept by `weight` for the next call."""
     code = DTYPE_CODE[problem.dtype]
-    form = _core.weight_form(op, algo, code)
+    form = _weight_form(op, algo, code)
     if not form:
         return weight.krsc()  # type: ignore[no-any-return]
     key = (isa_name, form, problem.stride, problem.padding, problem.dilation, problem.groups)

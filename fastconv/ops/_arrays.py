@@ -27,6 +27,7 @@ _DLPACK_HOST, _DLPACK_CUDA = (1, 3), (2, 13)
 
 # dtype.name is computed anew each time it is asked for.
 _NAMES = {np.dtype(getattr(ml_dtypes, name, None) or name): name for name in ITEM_SIZE}
+_COMPUTE = {dtype: np.dtype(np.float64 if name == "float64" else np.float32) for dtype, name in _NAMES.items()}
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
@@ -72,7 +73,7 @@ def as_array(value: Any, name: str) -> Array:
 
 def require_same_device(x: Array, array: Array, name: str) -> None:
     """Raises DeviceError where an operand is in other memory than the input."""
-    if is_cupy(array) != is_cupy(x):
+    if type(x) is not type(array) and is_cupy(array) != is_cupy(x):
         where = {False: "NumPy array", True: "CuPy array"}
         raise DeviceError(f"{name}: expected a {where[is_cupy(x)]} as the input is, got a {where[is_cupy(array)]}")
 
@@ -86,7 +87,7 @@ def require_alike(x: Array, array: Array, name: str) -> None:
 
 def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """What a storage dtype is computed in: float64 for itself, float32 for the rest."""
-    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+    return _COMPUTE[dtype]
 
 
 def channel_vector(value: Any, channels: int, x: Array, name: str) -> Array | None:
@@ -95,12 +96,12 @@ def channel_vector(value: Any, channels: int, x: Array, name: str) -> Array | No
         return None
     array = as_array(value, name)
     require_same_device(x, array, name)
-    dtype = x.dtype
-    if array.dtype not in (dtype, compute_dtype(dtype)):
-        raise DTypeError(f"{name}: expected the input's dtype {dtype.name}, got {array.dtype.name}")
+    dtype = compute_dtype(x.dtype)
+    if array.dtype not in (dtype, x.dtype):
+        raise DTypeError(f"{name}: expected the input's dtype {x.dtype.name}, got {array.dtype.name}")
     if array.shape != (channels,):
         raise ShapeError(f"{name}: expected shape ({channels},), got {array.shape}")
-    return dense(array.astype(compute_dtype(dtype), copy=False))
+    return dense(array if array.dtype == dtype else array.astype(dtype))
 
 
 def is_channels_last(x: Array) -> bool:
@@ -134,11 +135,14 @@ def dense(x: Array) -> Array:
 
 def is_dense(x: Array) -> bool:
     """Whether a kernel can take this memory: C-contiguous and aligned (CuPy's always is)."""
-    return bool(x.flags.c_contiguous and getattr(x.flags, "aligned", True))
+    flags = x.flags
+    return bool(flags.c_contiguous and getattr(flags, "aligned", True))
 
 
 def may_share_memory(a: Array, b: Array) -> bool:
     """Whether the memory of two arrays may overlap (bounds only)."""
+    if type(a) is np.ndarray and type(b) is np.ndarray:
+        return np.may_share_memory(a, b)
     if is_cupy(a) != is_cupy(b):
         return False
     return bool(cuda.may_share_memory(a, b) if is_cupy(a) else np.may_share_memory(a, b))

@@ -81,9 +81,12 @@ def resolve_padding(
     return ((rows, rows), (cols, cols))
 
 
-def _plain(value: Any) -> bool:
-    kind = type(value)
-    return kind is int or kind is str or (kind is tuple and all(map(_plain, value)))
+def _plain(values: tuple[Any, ...]) -> bool:
+    for value in values:
+        kind = type(value)
+        if kind is not int and kind is not str and not (kind is tuple and _plain(value)):
+            return False
+    return True
 
 
 @lru_cache(maxsize=1024)
@@ -216,8 +219,9 @@ def _can_write(target: Array, residual: Array | None, *others: Array | None) -> 
     """Whether a kernel may write to `target` directly: channels-last, and read by nobody but as itself."""
     if not (is_channels_last(target) and is_dense(target.transpose(0, 2, 3, 1))):
         return False
-    if any(other is not None and may_share_memory(target, other) for other in others):
-        return False
+    for other in others:
+        if other is not None and may_share_memory(target, other):
+            return False
     if residual is None or not may_share_memory(target, residual):
         return True
     return address_of(target) == address_of(residual)
