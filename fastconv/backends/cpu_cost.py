@@ -75,8 +75,26 @@ _RULES: dict[str, Callable[[ConvProblem], float]] = {
 }
 
 
+def _winograd_weight_grad(problem: ConvProblem) -> float:
+    """36 multiply-adds a tile, channel and filter; 8 an element transformed; the 36 sums of a tap pass through memory."""
+    width = VECTOR.get(isa(), 4)
+    tiles = problem.n * -(-problem.p // 4) * -(-problem.q // 4)
+    c, k = _ceil(problem.c, width), problem.k
+    sums = 36 * c * k
+    return 36 * tiles * c * k + 8.0 * 36 * tiles * (c + k) + (6.0 if 4 * sums <= L3_BYTES else 16.0) * sums
+
+
+def _weight_grad(problem: ConvProblem) -> float:
+    """Multiply-adds on whole vectors of (r, s, c); dy and the windows are copied once for every 112 filters."""
+    window = problem.r * problem.s * (problem.c // problem.groups)
+    pixels = problem.n * problem.p * problem.q
+    return 1.2 * pixels * problem.k * _ceil(window, VECTOR.get(isa(), 4)) + 4.0 * _gathered(problem)
+
+
 def cost(op: int, algo: str, problem: ConvProblem) -> float:
     """Of an algorithm of fastconv._core for a problem it accepts; `op` is csrc/cpu/conv/conv.h's ConvOp."""
+    if op == 2 and algo != "reference":
+        return {"winograd": _winograd_weight_grad, "implicit_gemm": _weight_grad}[algo](problem)
     if algo == "winograd" and op == 1:
         problem = _mirrored(problem)
     return _RULES[algo](problem)

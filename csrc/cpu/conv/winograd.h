@@ -161,6 +161,15 @@ struct WinogradConv {
     }
   }
 
+  FC_INLINE void tile(const X* image, int64_t h0, int64_t w0, T* out) const {
+    const bool inside = h0 >= 0 && w0 >= 0 && h0 + kTileIn <= d.h && w0 + kTileIn <= d.w;
+    if (inside) {
+      input_tile<true>(image, h0, w0, out);
+    } else {
+      input_tile<false>(image, h0, w0, out);
+    }
+  }
+
   // The outputs of the tile that begins at (p0, q0), filters [k0, k0 + count), from M[e].
   FC_INLINE void output_tile(const Finish<S>& finish, int64_t n, int64_t p0, int64_t q0, int64_t k0, int64_t count,
                              const T* m) const {
@@ -216,14 +225,7 @@ struct WinogradConv {
         body(t, (first + t) / image, (first + t) % image / plan.columns, (first + t) % plan.columns);
     };
     for_each_tile([&](int64_t t, int64_t n, int64_t row, int64_t column) __attribute__((always_inline)) {
-      const int64_t h0 = row * kOut - d.pad_top, w0 = column * kOut - d.pad_left;
-      const X* const image = x + n * d.h * d.w * d.c;
-      const bool inside = h0 >= 0 && w0 >= 0 && h0 + kTileIn <= d.h && w0 + kTileIn <= d.w;
-      if (inside) {
-        input_tile<true>(image, h0, w0, v + t * plan.v_row);
-      } else {
-        input_tile<false>(image, h0, w0, v + t * plan.v_row);
-      }
+      tile(x + n * d.h * d.w * d.c, row * kOut - d.pad_top, column * kOut - d.pad_left, v + t * plan.v_row);
     });
     const int64_t u_plane = packed_size<T>(d.k, d.c);
     for (int64_t e = 0; e < kTileElements; e++)

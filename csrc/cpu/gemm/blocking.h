@@ -25,9 +25,9 @@ struct Tile {
 };
 
 // In elements of 4 bytes; doubles take half as many in k.
-inline constexpr int64_t kMaxKc = 384;                      // A panel 14 x 384 x 4 B = 21 KiB of a 32 KiB L1
-inline constexpr int64_t kMaxNc = 512;                      // B block 384 x 512 x 4 B = 768 KiB of a 1 MiB L2
-inline constexpr int64_t kMaxMc = 112;                      // partial sums 112 x 512 x 4 B = 224 KiB
+inline constexpr int64_t kMaxKc = 512;                      // A panel 14 x 512 x 4 B = 28 KiB of a 32 KiB L1
+inline constexpr int64_t kMaxNc = 384;                      // B block 512 x 384 x 4 B = 768 KiB of a 1 MiB L2
+inline constexpr int64_t kMaxMc = 112;                      // partial sums 112 x 384 x 4 B = 168 KiB
 inline constexpr int64_t kWinogradL2 = int64_t(768) << 10;  // bytes: V and M of a block of tiles
 
 // k runs over `unit`s that are contiguous in A (1 where nothing is known).
@@ -48,18 +48,16 @@ FC_INLINE GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, int64_t unit, int6
   const int64_t n_panels = ceil_div(n, nr);
   const int64_t most_panels = kMaxNc / nr;
   plan.nc = ceil_div(n_panels, ceil_div(n_panels, most_panels)) * nr;
-  // Enough pieces that no thread waits long for the last one: columns are cut first while there is
-  // more than one row panel's work in a piece, then rows.
-  const int64_t wanted = threads > 1 ? 4 * int64_t(threads) : 1;
-  while (groups * ceil_div(m, plan.mc) * ceil_div(n, plan.nc) < wanted) {
-    if (plan.mc > 4 * mr) {
-      plan.mc = ceil_div(ceil_div(plan.mc, 2), mr) * mr;
-    } else if (plan.nc > 4 * nr) {
-      plan.nc = ceil_div(ceil_div(plan.nc, nr), 2) * nr;
-    } else {
-      break;
-    }
-  }
+  // Enough pieces that no thread waits long for the last one: rows are cut first, then columns (each piece gathers its
+  // rows again), both down to four panels; a small problem down to one, while a piece is worth handing out.
+  const auto too_few = [&]() __attribute__((always_inline)) {
+    return threads > 1 && groups * ceil_div(m, plan.mc) * ceil_div(n, plan.nc) < 4 * threads;
+  };
+  const auto worth_cutting = [&]() __attribute__((always_inline)) { return plan.mc * plan.nc * k > kWorthAThread; };
+  while (too_few() && plan.mc > 4 * mr) plan.mc = ceil_div(plan.mc, 2 * mr) * mr;
+  while (too_few() && plan.nc > 4 * nr) plan.nc = ceil_div(plan.nc, 2 * nr) * nr;
+  while (too_few() && plan.nc > nr && worth_cutting()) plan.nc = ceil_div(plan.nc, 2 * nr) * nr;
+  while (too_few() && plan.mc > mr && worth_cutting()) plan.mc = ceil_div(plan.mc, 2 * mr) * mr;
   plan.m_blocks = ceil_div(m, plan.mc);
   plan.n_blocks = ceil_div(n, plan.nc);
   // Whole cache lines, and one more than kc fills: the rows of a panel spread over L1's sets.

@@ -18,7 +18,7 @@
 
 namespace fastconv::FC_ISA {
 
-inline constexpr int kMaxSegments = 64;
+inline constexpr int kMaxSegments = 68;
 
 // Rows whose starts fall into too few of L1's 64 sets push each other out: such a matrix is copied, not read in place.
 template <class T>

@@ -1,0 +1,172 @@
+// The gradient of a 3 x 3 weight by Winograd's method, F(3x3, 4x4): the 3 x 3 taps are the outputs, 4 x 4 pixels of dy
+// the filter, and the sum runs over tiles:
+//
+//   dw = A^T [ sum over tiles of (G g G^T) * (B^T d B) ] A     d a 6 x 6 tile of x, g the 4 x 4 tile of dy that it
+//   meets
+//
+//   for each block of tiles
+//     V[e][tile][c] = B^T d B,  W[e][tile][k] = G g G^T        shared out by tiles
+//     for each e: M[e][k][c] += W[e]^T V[e]                    shared out by e; gemm/outer_tile.h
+//   dw = A^T M A                                               shared out by filters
+//
+// How tiles are cut depends on the problem alone, so the bits do not depend on the number of threads.
+#pragma once
+
+#include "cpu/conv/window.h"
+#include "cpu/conv/winograd.h"
+#include "cpu/gemm/outer_tile.h"
+
+namespace fastconv::FC_ISA {
+
+inline constexpr int kGradTaps = 4;
+inline constexpr int64_t kGradTileBytes = int64_t(16) << 20;  // V and W of a block, at the most
+
+struct WinogradGradPlan {
+  WinogradPlan tiles;  // v_row, v_plane are of V
+  int64_t block_tiles;
+  int64_t w_row, w_plane, m_plane;  // in elements
+};
+
+template <class T>
+FC_INLINE WinogradGradPlan plan_winograd_grad(const ConvProblem& d) {
+  const auto ceil_div = [](int64_t a, int64_t b) __attribute__((always_inline)) { return (a + b - 1) / b; };
+  const auto odd_lines = [&](int64_t n) __attribute__((always_inline)) { return (ceil_div(n, 16) | 1) * 16; };
+  WinogradGradPlan plan{};
+  plan.tiles.rows = ceil_div(d.p, kGradTaps), plan.tiles.columns = ceil_div(d.q, kGradTaps);
+  plan.tiles.tiles = d.n * plan.tiles.rows * plan.tiles.columns;
+  plan.tiles.v_row = odd_lines(d.c), plan.w_row = odd_lines(d.k);
+  const int64_t tile_bytes = kTileElements * (plan.tiles.v_row + plan.w_row) * int64_t(sizeof(T));
+  const int64_t most = kGradTileBytes / tile_bytes < 32 ? 32 : kGradTileBytes / tile_bytes;
+  const int64_t tiles = plan.tiles.tiles > 0 ? plan.tiles.tiles : 1;
+  plan.block_tiles = ceil_div(tiles, ceil_div(tiles, most));
+  plan.tiles.v_plane = odd_lines(plan.block_tiles * plan.tiles.v_row);
+  plan.w_plane = odd_lines(plan.block_tiles * plan.w_row);
+  plan.m_plane = odd_lines(d.k * plan.tiles.v_row);
+  return plan;
+}
+
+template <class S>
+struct WinogradGrad {
+  using T = Compute<S>;
+  using V = Vec<T>;
+  using Reg = typename V::Reg;
+  using Transform = Winograd<T, kGradTaps>;
+  static constexpr int kOut = Transform::kOut;
+  static_assert(kOut == 3);
+
+  const ConvProblem& d;
+  const WinogradGradPlan& plan;
+
+  // G g for vectors: g's polynomial at the points, over the scales of Winograd::weight.
+  static FC_INLINE void transform_grad(const Reg g[kGradTaps], Reg u[kTileIn]) {
+    const Reg even_a = V::fma(V::set1(T(0.5)), g[2], g[0]), odd_a = V::fma(V::set1(T(0.5)), g[3], g[1]);
+    const Reg even_b = V::fma(V::set1(2), g[2], g[0]), odd_b = V::fma(V::set1(2), g[3], g[1]);
+    const Reg by_a = V::mul(V::set1(T(-Transform::kA / 1.5)), odd_a),
+              by_b = V::mul(V::set1(T(Transform::kB / 6)), odd_b);
+    u[0] = g[0];
+    u[1] = V::fma(V::set1(T(-1 / 1.5)), even_a, by_a);
+    u[2] = V::sub(V::mul(V::set1(T(-1 / 1.5)), even_a), by_a);
+    u[3] = V::fma(V::set1(T(1.0 / 6)), even_b, by_b);
+    u[4] = V::sub(V::mul(V::set1(T(1.0 / 6)), even_b), by_b);
+    u[5] = g[3];
+  }
+
+  // W[e] of the tile of dy that begins at (p0, q0); what lies beyond dy is zero.
+  FC_INLINE void grad_tile(const S* dy, int64_t p0, int64_t q0, T* out) const {
+    for (int64_t k = 0; k < d.k; k += V::width) {
+      Reg half[kTileIn][kGradTaps];
+#pragma GCC unroll 4
+      for (int j = 0; j < kGradTaps; j++) {
+        Reg column[kGradTaps], u[kTileIn];
+#pragma GCC unroll 4
+        for (int i = 0; i < kGradTaps; i++) {
+          const bool inside = p0 + i < d.p && q0 + j < d.q;
+          column[i] = inside ? load_up_to(dy + ((p0 + i) * d.q + q0 + j) * d.k + k, d.k - k) : V::set1(0);
+        }
+        transform_grad(column, u);
+#pragma GCC unroll 6
+        for (int i = 0; i < kTileIn; i++) half[i][j] = u[i];
+      }
+#pragma GCC unroll 6
+      for (int i = 0; i < kTileIn; i++) {
+        Reg u[kTileIn];
+        transform_grad(half[i], u);
+#pragma GCC unroll 6
+        for (int j = 0; j < kTileIn; j++) V::store(out + (i * kTileIn + j) * plan.w_plane + k, u[j]);
+      }
+    }
+  }
+
+  // M[e] += W[e]^T V[e] for one e, or = for the first block.
+  FC_INLINE void multiply(const T* w, const T* v, T* m, int64_t tiles, bool first) const {
+    constexpr int64_t mr = Tile<T>::mr, nr = Tile<T>::nr;
+    if (first) clear(m, d.k * plan.tiles.v_row);
+    const int64_t panels = (d.k + mr - 1) / mr;
+    for (int64_t c = 0; c < d.c; c += nr)
+      for (int64_t panel = 0; panel < panels; panel++) {
+        const int64_t k = d.k * panel / panels, rows = d.k * (panel + 1) / panels - k;
+        outer_tile_for<T>(rows, d.c - c < nr ? d.c - c : nr)(w + k, plan.w_row, v + c, plan.tiles.v_row, tiles,
+                                                             m + k * plan.tiles.v_row + c, plan.tiles.v_row);
+      }
+  }
+
+  // The taps of one filter from M[.][k].
+  FC_INLINE void taps_of(const T* m, S* dw) const {
+    for (int64_t c = 0; c < d.c; c += V::width) {
+      Reg half[kOut][kTileIn];
+#pragma GCC unroll 6
+      for (int j = 0; j < kTileIn; j++) {
+        Reg column[kTileIn], y[kOut];
+#pragma GCC unroll 6
+        for (int i = 0; i < kTileIn; i++) column[i] = V::load(m + (i * kTileIn + j) * plan.m_plane + c);
+        Transform::output(column, y);
+#pragma GCC unroll 3
+        for (int i = 0; i < kOut; i++) half[i][j] = y[i];
+      }
+      for (int i = 0; i < kOut; i++) {
+        Reg y[kOut];
+        Transform::output(half[i], y);
+        for (int j = 0; j < kOut; j++) store_up_to(dw + (i * kOut + j) * d.c + c, y[j], d.c - c);
+      }
+    }
+  }
+};
+
+template <class S>
+void winograd_wgrad(ThreadPool& pool, const ConvArgs& args) {
+  using T = Compute<S>;
+  const ConvProblem& d = args.problem;
+  const WinogradGradPlan plan = plan_winograd_grad<T>(d);
+  const WinogradGrad<S> grad{d, plan};
+  const WinogradConv<S, S, kGradTaps> images{d, plan.tiles};
+  T* const v = reinterpret_cast<T*>(args.workspace);
+  T* const w = v + kTileElements * plan.tiles.v_plane;
+  T* const m = w + kTileElements * plan.w_plane;
+  for (int64_t first = 0; first < plan.tiles.tiles; first += plan.block_tiles) {
+    const int64_t left = plan.tiles.tiles - first, tiles = left < plan.block_tiles ? left : plan.block_tiles;
+    parallel_for(pool, tiles, ThreadPool::kMaxThreads, [&](int64_t t, int) {
+      const FlushDenormals flush;
+      const int64_t image = plan.tiles.rows * plan.tiles.columns, n = (first + t) / image;
+      const int64_t p0 = (first + t) % image / plan.tiles.columns * kGradTaps;
+      const int64_t q0 = (first + t) % plan.tiles.columns * kGradTaps;
+      images.tile(static_cast<const S*>(args.x) + n * d.h * d.w * d.c, p0 - d.pad_top, q0 - d.pad_left,
+                  v + t * plan.tiles.v_row);
+      grad.grad_tile(static_cast<const S*>(args.weight) + n * d.p * d.q * d.k, p0, q0, w + t * plan.w_row);
+    });
+    parallel_for(pool, kTileElements, ThreadPool::kMaxThreads, [&](int64_t e, int) {
+      const FlushDenormals flush;
+      grad.multiply(w + e * plan.w_plane, v + e * plan.tiles.v_plane, m + e * plan.m_plane, tiles, first == 0);
+    });
+  }
+  parallel_for(pool, d.k, ThreadPool::kMaxThreads, [&](int64_t k, int) {
+    grad.taps_of(m + k * plan.tiles.v_row, static_cast<S*>(args.y) + k * d.r * d.s * d.c);
+  });
+}
+
+template <class S>
+int64_t winograd_wgrad_workspace(const ConvProblem& d, int) {
+  const WinogradGradPlan plan = plan_winograd_grad<Compute<S>>(d);
+  return kTileElements * (plan.tiles.v_plane + plan.w_plane + plan.m_plane) * int64_t(sizeof(Compute<S>));
+}
+
+}  // namespace fastconv::FC_ISA
