@@ -74,6 +74,41 @@ def batch_norm(dtype: int, x: Array, scale: Array, shift: Array, y: Array) -> No
 def local_response_norm(dtype: int, x: Array, y: Array, size: int, alpha: float, beta: float, bias: float) -> None: ...
 def softmax(dtype: int, x: Array, y: Array, log: bool) -> None: ...
 def unary(dtype: int, function: int, x: Array, y: Array, slope: float) -> None: ...
+def activation_grad(dtype: int, function: int, x: Array, grad: Array, gx: Array, slope: float) -> None: ...
+def bias_activation(
+    dtype: int, x: Array, bias: Array | None, residual: Array | None, y: Array, activation: int
+) -> None: ...
+def dropout(dtype: int, x: Array, y: Array, threshold: int, scale: float, seed: int, stream: int) -> None: ...
+def cast(dtype: int, target: int, x: Array, y: Array) -> None: ...
+def sgd(
+    dtype: int,
+    param: Array,
+    grad: Array,
+    velocity: Array | None,
+    low: Array | None,
+    lr: float,
+    momentum: float,
+    undamped: float,
+    weight_decay: float,
+    nesterov: bool,
+    first: bool,
+) -> None: ...
+def adam(
+    dtype: int,
+    param: Array,
+    grad: Array,
+    mean: Array,
+    square: Array,
+    low: Array | None,
+    step: float,
+    beta1_rest: float,
+    beta2: float,
+    beta2_rest: float,
+    inverse_root: float,
+    eps: float,
+    weight_decay: float,
+    shrink: float,
+) -> None: ...
 def copy(src: Array, dst: Array) -> None: ...
 
 HAVE_CUDA: bool

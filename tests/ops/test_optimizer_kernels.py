@@ -1,4 +1,4 @@
-"""The CUDA kernels of SGD and Adam, step by step, against their formulas in float64."""
+"""SGD and Adam on every device, step by step, against their formulas in float64."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ import fastconv as fc
 from fastconv.nn.module import numpy_dtype
 from tests.conv_check import DTYPES
 
-on_gpu_and_executor = pytest.mark.parametrize(
-    "device", ["simt", pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True
-)
-
 
 def masters(dtype, shape, names):
     generator = np.random.default_rng(0)
@@ -20,7 +16,6 @@ def masters(dtype, shape, names):
     return [generator.standard_normal(shape).astype(kind) for _ in names]
 
 
-@on_gpu_and_executor
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "settings",
@@ -51,7 +46,6 @@ def test_sgd_follows_its_formula(settings, dtype, device):
         np.testing.assert_array_equal(device.get(low), device.get(param).astype(numpy_dtype(dtype)))
 
 
-@on_gpu_and_executor
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1}, {"weight_decay": 0.1, "decoupled": True}])
 def test_adam_follows_its_formula(settings, dtype, device):
@@ -79,7 +73,6 @@ def test_adam_follows_its_formula(settings, dtype, device):
         np.testing.assert_array_equal(device.get(low), device.get(param).astype(numpy_dtype(dtype)))
 
 
-@on_gpu_and_executor
 def test_optimizers_update_channels_last_memory_in_place(device):
     start, grad = masters("float32", (4, 3, 2, 5), ["param", "grad"])
     param = device.put(fc.ops.channels_last(start))
@@ -88,7 +81,6 @@ def test_optimizers_update_channels_last_memory_in_place(device):
     fc.ops.sgd_update(device.put(start[:0]), device.put(grad[:0]), lr=0.5)
 
 
-@on_gpu_and_executor
 @pytest.mark.parametrize(
     ("call", "message"),
     [
