@@ -80,7 +80,7 @@ def other_cases(at_end):
             x, y = (guarded(np.ones((rows, channels), kind), at_end) for _ in range(2))
             scale, shift = (guarded(np.ones(channels, compute), at_end) for _ in range(2))
             _core.batch_norm(code, x, scale, shift, y)
-            _core.local_response_norm(code, x, y, 5, 1e-4, 0.75, 1.0)
+            _core.local_response_norm(code, None, x, y, 5, 1e-4, 0.75, 1.0)
             for flag in (False, True):
                 _core.softmax(code, x, y, flag)
             for function in cpu.UNARY_CODE.values():
