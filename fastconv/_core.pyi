@@ -69,6 +69,18 @@ def pool(
     col_end: Array,
     col_count: Array,
 ) -> None: ...
+def pool_grad(
+    dtype: int,
+    grad: Array,
+    indices: Array | None,
+    gx: Array,
+    row_first: Array,
+    row_last: Array,
+    row_count: Array,
+    col_first: Array,
+    col_last: Array,
+    col_count: Array,
+) -> None: ...
 def linear(dtype: int, x: Array, weight: Array, bias: Array | None, y: Array) -> None: ...
 def batch_norm(dtype: int, x: Array, scale: Array, shift: Array, y: Array) -> None: ...
 def batch_norm_train(
