@@ -59,13 +59,22 @@ class OnDevice:
         return array.get() if self.name == "cuda" else array
 
 
-@pytest.fixture(params=["cpu", "simt", pytest.param("cuda", marks=pytest.mark.gpu)])
+_CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
+
+# For tests of kernels: each device, and on the CPU each instruction set that this machine has.
+on_every_isa = pytest.mark.parametrize(
+    "device", [*(f"cpu-{isa}" for isa in cpu.supported_isas()), "simt", _CUDA], indirect=True
+)
+
+
+@pytest.fixture(params=["cpu", "simt", _CUDA])
 def device(request):
     """Runs the test on each device: the CPU's kernels, the CUDA kernels in the executor, and on a GPU."""
-    if missing := placement.BACKENDS[request.param].available():
+    name, _, isa = request.param.partition("-")
+    if missing := placement.BACKENDS[name].available():
         pytest.skip(missing)
-    with fc.device(request.param):
-        yield OnDevice(request.param)
+    with fc.device(name), cpu.force_isa(isa or cpu.isa()):
+        yield OnDevice(name)
 
 
 class Ops:

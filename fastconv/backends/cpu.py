@@ -1,4 +1,6 @@
-"""The CPU's kernels as rows of the registry. Each function takes dense channels-last arrays and calls fastconv._core."""
+"""The CPU as a device: instruction sets, threads, memory; and its `linear` as a row of the registry. The other rows are
+in one module a family: cpu_conv, cpu_pool, cpu_norm, cpu_elementwise. Each function there takes dense channels-last
+arrays and calls fastconv._core."""
 
 from __future__ import annotations
 

@@ -9,8 +9,11 @@ import fastconv as fc
 from fastconv.backends import registry
 from fastconv.nn.module import numpy_dtype
 from fastconv.ops.activation import ArrayProblem
+from tests.conftest import on_every_isa
 from tests.conv_check import DTYPES, integers
 from tests.ops.test_pointwise import EPSILON, FUNCTIONS, close
+
+pytestmark = on_every_isa
 
 
 def sigmoid(x):

@@ -8,7 +8,10 @@ import pytest
 
 import fastconv as fc
 from fastconv.nn.module import numpy_dtype
+from tests.conftest import on_every_isa
 from tests.conv_check import DTYPES, integers
+
+pytestmark = on_every_isa
 
 
 @pytest.mark.parametrize("to", DTYPES)

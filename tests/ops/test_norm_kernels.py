@@ -9,7 +9,10 @@ import fastconv as fc
 from fastconv.backends import simt
 from fastconv.errors import AlgorithmError, DTypeError, ShapeError
 from fastconv.nn.module import numpy_dtype
+from tests.conftest import on_every_isa
 from tests.conv_check import DTYPES, integers
+
+pytestmark = on_every_isa
 
 # Half an ulp of the storage type, and what a chain of float32 operations adds to it.
 EPSILON = {"float64": 1e-14, "float32": 2e-6, "float16": 6e-4, "bfloat16": 5e-3}
