@@ -28,9 +28,12 @@ FC_INLINE typename Vec<T>::Reg slope_times(typename Vec<T>::Reg x, typename Vec<
     case Unary::kLeakyReLU: return V::blend(V::gt(x, zero), grad, V::mul(grad, V::set1(slope)));
     case Unary::kSigmoid: return V::mul(grad, bell<T>(x));
     case Unary::kTanh: return V::mul(grad, V::mul(V::set1(4), bell<T>(V::add(x, x))));
-    case Unary::kSiLU: {  // s(x) (1 + x s(-x))
-      const typename V::Reg rest = V::fma(x, sigmoid<T>(V::sub(zero, x)), V::set1(1));
-      return V::mul(grad, V::mul(sigmoid<T>(x), rest));
+    case Unary::kSiLU: {  // s(x) (1 + x s(-x)); of s(x) and s(-x) one is 1 / (1 + e), the other e / (1 + e), e = e^-|x|
+      const typename V::Reg e = exp(V::min(x, V::sub(zero, x))), larger = V::div(V::set1(1), V::add(V::set1(1), e));
+      const typename V::Reg smaller = V::mul(e, larger);
+      const typename V::Mask positive = V::gt(x, zero);
+      const typename V::Reg rest = V::fma(x, V::blend(positive, smaller, larger), V::set1(1));
+      return V::mul(grad, V::mul(V::blend(positive, larger, smaller), rest));
     }
   }
   return grad;
