@@ -4,12 +4,6 @@
 namespace fastconv::bindings {
 namespace {
 
-template <class Kernel, class Args>
-void run(Kernel kernel, const Args& args) {
-  py::gil_scoped_release release;
-  kernel(ThreadPool::instance(), args);
-}
-
 Unary unary_of(int function) {
   if (function < 0 || function > int(Unary::kTanh)) throw py::value_error("function out of range");
   return Unary(function);
@@ -23,7 +17,7 @@ void unary(int code, int function, const py::array& x, py::array y, double slope
   args.y = dense_out(y, args.count, storage_size(dtype), "y");
   args.function = unary_of(function);
   args.slope = slope;
-  run(kernels().elementwise[code].unary, args);
+  run_kernel(kernels().elementwise[code].unary, args);
 }
 
 void activation_grad(int code, int function, const py::array& x, const py::array& grad, py::array gx, double slope) {
@@ -35,7 +29,7 @@ void activation_grad(int code, int function, const py::array& x, const py::array
   args.gx = dense_out(gx, args.count, storage_size(dtype), "gx");
   args.function = unary_of(function);
   args.slope = slope;
-  run(kernels().elementwise[code].activation_grad, args);
+  run_kernel(kernels().elementwise[code].activation_grad, args);
 }
 
 void bias_activation(int code, const py::array& x, const py::object& bias, const py::object& residual, py::array y,
@@ -51,7 +45,7 @@ void bias_activation(int code, const py::array& x, const py::object& bias, const
   args.residual = dense(residual, count, storage_size(dtype), "residual");
   args.y = dense_out(y, count, storage_size(dtype), "y");
   args.activation = Activation(activation);
-  run(kernels().elementwise[code].bias_activation, args);
+  run_kernel(kernels().elementwise[code].bias_activation, args);
 }
 
 void dropout(int code, const py::array& x, py::array y, uint64_t threshold, double scale, uint64_t seed,
@@ -62,7 +56,7 @@ void dropout(int code, const py::array& x, py::array y, uint64_t threshold, doub
   args.x = dense(x, args.count, storage_size(dtype), "x");
   args.y = dense_out(y, args.count, storage_size(dtype), "y");
   args.threshold = threshold, args.scale = scale, args.seed = seed, args.stream = stream;
-  run(kernels().elementwise[code].dropout, args);
+  run_kernel(kernels().elementwise[code].dropout, args);
 }
 
 void cast(int code, int target, const py::array& x, py::array y) {
@@ -70,13 +64,7 @@ void cast(int code, int target, const py::array& x, py::array y) {
   args.count = x.size();
   args.from = dense(x, args.count, storage_size(dtype_of(code)), "x");
   args.to = dense_out(y, args.count, storage_size(dtype_of(target)), "y");
-  run(kernels().elementwise[code].cast[target], args);
-}
-
-void* optional_out(const py::object& array, int64_t count, int64_t element_size, const char* name) {
-  if (array.is_none()) return nullptr;
-  py::array out = py::cast<py::array>(array);
-  return dense_out(out, count, element_size, name);
+  run_kernel(kernels().elementwise[code].cast[target], args);
 }
 
 void sgd(int code, py::array param, const py::array& grad, const py::object& velocity, const py::object& low, double lr,
@@ -86,11 +74,11 @@ void sgd(int code, py::array param, const py::array& grad, const py::object& vel
   args.count = param.size();
   args.param = dense_out(param, args.count, compute_size(dtype), "param");
   args.grad = dense(grad, args.count, storage_size(dtype), "grad");
-  args.velocity = optional_out(velocity, args.count, compute_size(dtype), "velocity");
-  args.low = optional_out(low, args.count, storage_size(dtype), "low");
+  args.velocity = dense_out(velocity, args.count, compute_size(dtype), "velocity");
+  args.low = dense_out(low, args.count, storage_size(dtype), "low");
   args.lr = lr, args.momentum = momentum, args.undamped = undamped, args.weight_decay = weight_decay;
   args.nesterov = nesterov, args.first = first;
-  run(kernels().elementwise[code].sgd, args);
+  run_kernel(kernels().elementwise[code].sgd, args);
 }
 
 void adam(int code, py::array param, const py::array& grad, py::array mean, py::array square, const py::object& low,
@@ -103,10 +91,10 @@ void adam(int code, py::array param, const py::array& grad, py::array mean, py::
   args.grad = dense(grad, args.count, storage_size(dtype), "grad");
   args.mean = dense_out(mean, args.count, compute_size(dtype), "mean");
   args.square = dense_out(square, args.count, compute_size(dtype), "square");
-  args.low = optional_out(low, args.count, storage_size(dtype), "low");
+  args.low = dense_out(low, args.count, storage_size(dtype), "low");
   args.step = step, args.beta1_rest = beta1_rest, args.beta2 = beta2, args.beta2_rest = beta2_rest;
   args.inverse_root = inverse_root, args.eps = eps, args.weight_decay = weight_decay, args.shrink = shrink;
-  run(kernels().elementwise[code].adam, args);
+  run_kernel(kernels().elementwise[code].adam, args);
 }
 
 // Arrays of up to 4 dimensions and equal shape, any strides, any alignment.
@@ -127,7 +115,7 @@ void copy(const py::array& src, py::array dst) {
     args.src_stride[i] = axis < 0 ? 0 : src.strides(axis);
     args.dst_stride[i] = axis < 0 ? 0 : dst.strides(axis);
   }
-  run(kernels().copy, args);
+  run_kernel(kernels().copy, args);
 }
 
 }  // namespace

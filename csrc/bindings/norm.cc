@@ -21,12 +21,6 @@ struct Rows {
   const NormKernels& kernels_of() const { return kernels().norm[code]; }
 };
 
-template <class Kernel, class Args>
-void run(Kernel kernel, const Args& args) {
-  py::gil_scoped_release release;
-  kernel(ThreadPool::instance(), args);
-}
-
 NormArgs norm_args(const Rows& d, const py::array& x, py::array& y) {
   NormArgs args{};
   args.rows = d.rows, args.channels = d.channels;
@@ -40,7 +34,7 @@ void batch_norm(int code, const py::array& x, const py::array& scale, const py::
   NormArgs args = norm_args(d, x, y);
   args.scale = dense(scale, d.channels, d.compute, "scale");
   args.shift = dense(shift, d.channels, d.compute, "shift");
-  run(d.kernels_of().batch_norm, args);
+  run_kernel(d.kernels_of().batch_norm, args);
 }
 
 void batch_norm_train(int code, const py::array& x, const py::object& weight, const py::object& bias, double eps,
@@ -56,7 +50,7 @@ void batch_norm_train(int code, const py::array& x, const py::object& weight, co
   args.inverse_std = dense_out(inverse_std, d.channels, d.compute, "inverse_std");
   const Workspace workspace(batch_norm_workspace(d.rows, d.channels) * d.compute);
   args.workspace = workspace.data();
-  run(d.kernels_of().batch_norm_train, args);
+  run_kernel(d.kernels_of().batch_norm_train, args);
 }
 
 void batch_norm_grad(int code, const py::array& grad, const py::array& x, const py::object& weight,
@@ -75,7 +69,7 @@ void batch_norm_grad(int code, const py::array& grad, const py::array& x, const 
   args.dbias = dense_out(dbias, d.channels, d.compute, "dbias");
   const Workspace workspace(batch_norm_workspace(d.rows, d.channels) * d.compute);
   args.workspace = workspace.data();
-  run(d.kernels_of().batch_norm_grad, args);
+  run_kernel(d.kernels_of().batch_norm_grad, args);
 }
 
 // grad: None for the forward kernel.
@@ -95,12 +89,12 @@ void local_response_norm(int code, const py::object& grad, const py::array& x, p
   const Workspace workspace(args.threads * response_norm_workspace(d.channels, args.before, args.after) * d.compute);
   args.workspace = workspace.data();
   const NormKernels& table = d.kernels_of();
-  run(args.grad ? table.local_response_norm_grad : table.local_response_norm, args);
+  run_kernel(args.grad ? table.local_response_norm_grad : table.local_response_norm, args);
 }
 
 void softmax(int code, const py::array& x, py::array y, bool log) {
   const Rows d(code, x, "x");
-  run(log ? d.kernels_of().log_softmax : d.kernels_of().softmax, norm_args(d, x, y));
+  run_kernel(log ? d.kernels_of().log_softmax : d.kernels_of().softmax, norm_args(d, x, y));
 }
 
 void softmax_grad(int code, const py::array& y, const py::array& grad, py::array dx, bool log) {
@@ -110,7 +104,7 @@ void softmax_grad(int code, const py::array& y, const py::array& grad, py::array
   args.y = dense(y, d.count, d.storage, "y");
   args.grad = dense(grad, d.count, d.storage, "grad");
   args.dx = dense_out(dx, d.count, d.storage, "dx");
-  run(log ? d.kernels_of().log_softmax_grad : d.kernels_of().softmax_grad, args);
+  run_kernel(log ? d.kernels_of().log_softmax_grad : d.kernels_of().softmax_grad, args);
 }
 
 CrossEntropyArgs cross_entropy_args(const Rows& d, const py::array& x, const py::array& target, int64_t ignore_index,
@@ -133,7 +127,7 @@ void cross_entropy(int code, const py::array& x, const py::array& target, int64_
   args.y = dense_out(y, losses_of(args), d.storage, "y");
   const Workspace workspace(d.rows * d.compute);
   args.workspace = workspace.data();
-  run(d.kernels_of().cross_entropy, args);
+  run_kernel(d.kernels_of().cross_entropy, args);
 }
 
 void cross_entropy_grad(int code, const py::array& grad, const py::array& x, const py::array& target,
@@ -142,7 +136,7 @@ void cross_entropy_grad(int code, const py::array& grad, const py::array& x, con
   CrossEntropyArgs args = cross_entropy_args(d, x, target, ignore_index, smoothing, reduction);
   args.grad = dense(grad, losses_of(args), d.storage, "grad");
   args.dx = dense_out(dx, d.count, d.storage, "dx");
-  run(d.kernels_of().cross_entropy_grad, args);
+  run_kernel(d.kernels_of().cross_entropy_grad, args);
 }
 
 }  // namespace

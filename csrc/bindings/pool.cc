@@ -37,15 +37,12 @@ void pool(const std::string& name, int code, const py::array& x, py::array y, co
   const int64_t outputs = elements({d.n, d.p, d.q, d.c});
   args.x = dense(x, elements({d.n, d.h, d.w, d.c}), storage_size(dtype), "x");
   args.y = dense_out(y, outputs, storage_size(dtype), "y");
-  if (!indices.is_none()) {
-    if (elements({d.h, d.w}) > kIndexLimit) throw py::value_error("indices: image of more than 2^32 pixels");
-    py::array array = py::cast<py::array>(indices);
-    args.indices = static_cast<int64_t*>(dense_out(array, outputs, 8, "indices"));
-  }
+  if (!indices.is_none() && elements({d.h, d.w}) > kIndexLimit)
+    throw py::value_error("indices: image of more than 2^32 pixels");
+  args.indices = static_cast<int64_t*>(dense_out(indices, outputs, 8, "indices"));
   const PoolKernels& kernels_of = kernels().pool[int(dtype)];
   if (name != "max" && name != "avg") throw py::value_error("unknown pooling '" + name + "'");
-  py::gil_scoped_release release;
-  (name == "max" ? kernels_of.max_pool : kernels_of.avg_pool)(ThreadPool::instance(), args);
+  run_kernel(name == "max" ? kernels_of.max_pool : kernels_of.avg_pool, args);
 }
 
 // indices: of max pooling; None for that of averages.
@@ -67,8 +64,7 @@ void pool_grad(int code, const py::array& grad, const py::object& indices, py::a
   d.indices = static_cast<const int64_t*>(dense(indices, outputs, 8, "indices"));
   d.gx = dense_out(gx, elements({d.n, d.h, d.w, d.c}), storage_size(dtype), "gx");
   const PoolKernels& kernels_of = kernels().pool[int(dtype)];
-  py::gil_scoped_release release;
-  (d.indices ? kernels_of.max_pool_grad : kernels_of.avg_pool_grad)(ThreadPool::instance(), d);
+  run_kernel(d.indices ? kernels_of.max_pool_grad : kernels_of.avg_pool_grad, d);
 }
 
 }  // namespace

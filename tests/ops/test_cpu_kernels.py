@@ -341,3 +341,11 @@ VECTOR = np.zeros(3, np.float32)
 def test_bindings_refuse_memory_that_kernels_would_leave(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_bindings_make_no_arrays_of_other_things():
+    """Such an array would be gone before the kernel reads it."""
+    with pytest.raises(TypeError, match="bias: expected an array or None"):
+        _core.bias_activation(0, F32, [1.0, 2.0, 3.0], None, F32.copy(), 0)
+    with pytest.raises(TypeError, match="low: expected an array or None"):
+        _core.sgd(0, F32.copy(), F32, None, [0.0] * 6, 1, 0, 1, 0, False, False)

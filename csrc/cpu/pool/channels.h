@@ -16,7 +16,6 @@ inline constexpr int64_t kManyRows = 64;      // enough to share out
 template <class T, int kCount>
 struct Vectors {
   using V = Vec<T>;
-  static constexpr int count = kCount;
   int64_t n;
 
   template <class S>
