@@ -69,11 +69,88 @@ def pool(
     col_end: Array,
     col_count: Array,
 ) -> None: ...
+def pool_grad(
+    dtype: int,
+    grad: Array,
+    indices: Array | None,
+    gx: Array,
+    row_first: Array,
+    row_last: Array,
+    row_count: Array,
+    col_first: Array,
+    col_last: Array,
+    col_count: Array,
+) -> None: ...
 def linear(dtype: int, x: Array, weight: Array, bias: Array | None, y: Array) -> None: ...
 def batch_norm(dtype: int, x: Array, scale: Array, shift: Array, y: Array) -> None: ...
-def local_response_norm(dtype: int, x: Array, y: Array, size: int, alpha: float, beta: float, bias: float) -> None: ...
+def batch_norm_train(
+    dtype: int,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    y: Array,
+    mean: Array,
+    inverse_std: Array,
+) -> None: ...
+def batch_norm_grad(
+    dtype: int,
+    grad: Array,
+    x: Array,
+    weight: Array | None,
+    mean: Array,
+    inverse_std: Array,
+    dx: Array,
+    dweight: Array,
+    dbias: Array,
+) -> None: ...
+def local_response_norm(
+    dtype: int, grad: Array | None, x: Array, y: Array, size: int, alpha: float, beta: float, k: float
+) -> None: ...
 def softmax(dtype: int, x: Array, y: Array, log: bool) -> None: ...
+def softmax_grad(dtype: int, y: Array, grad: Array, dx: Array, log: bool) -> None: ...
+def cross_entropy(
+    dtype: int, x: Array, target: Array, ignore_index: int, smoothing: float, reduction: int, y: Array
+) -> None: ...
+def cross_entropy_grad(
+    dtype: int, grad: Array, x: Array, target: Array, ignore_index: int, smoothing: float, reduction: int, dx: Array
+) -> None: ...
 def unary(dtype: int, function: int, x: Array, y: Array, slope: float) -> None: ...
+def activation_grad(dtype: int, function: int, x: Array, grad: Array, gx: Array, slope: float) -> None: ...
+def bias_activation(
+    dtype: int, x: Array, bias: Array | None, residual: Array | None, y: Array, activation: int
+) -> None: ...
+def dropout(dtype: int, x: Array, y: Array, threshold: int, scale: float, seed: int, stream: int) -> None: ...
+def cast(dtype: int, target: int, x: Array, y: Array) -> None: ...
+def sgd(
+    dtype: int,
+    param: Array,
+    grad: Array,
+    velocity: Array | None,
+    low: Array | None,
+    lr: float,
+    momentum: float,
+    undamped: float,
+    weight_decay: float,
+    nesterov: bool,
+    first: bool,
+) -> None: ...
+def adam(
+    dtype: int,
+    param: Array,
+    grad: Array,
+    mean: Array,
+    square: Array,
+    low: Array | None,
+    step: float,
+    beta1_rest: float,
+    beta2: float,
+    beta2_rest: float,
+    inverse_root: float,
+    eps: float,
+    weight_decay: float,
+    shrink: float,
+) -> None: ...
 def copy(src: Array, dst: Array) -> None: ...
 
 HAVE_CUDA: bool

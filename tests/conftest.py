@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -58,10 +59,45 @@ class OnDevice:
         return array.get() if self.name == "cuda" else array
 
 
-@pytest.fixture(params=["cpu", "simt", pytest.param("cuda", marks=pytest.mark.gpu)])
+_CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
+
+# For tests of kernels: each device, and on the CPU each instruction set that this machine has.
+on_every_isa = pytest.mark.parametrize(
+    "device", [*(f"cpu-{isa}" for isa in cpu.supported_isas()), "simt", _CUDA], indirect=True
+)
+
+
+@pytest.fixture(params=["cpu", "simt", _CUDA])
 def device(request):
     """Runs the test on each device: the CPU's kernels, the CUDA kernels in the executor, and on a GPU."""
-    if missing := placement.BACKENDS[request.param].available():
+    name, _, isa = request.param.partition("-")
+    if missing := placement.BACKENDS[name].available():
         pytest.skip(missing)
-    with fc.device(request.param):
-        yield OnDevice(request.param)
+    with fc.device(name), cpu.force_isa(isa or cpu.isa()):
+        yield OnDevice(name)
+
+
+class Ops:
+    """fastconv.ops on a device under test: NumPy arrays in and out, wherever they are computed."""
+
+    def __init__(self, device):
+        self.device = device
+
+    def __getattr__(self, name):
+        function = getattr(fc.ops, name)
+
+        def put(value):
+            array = isinstance(value, (np.ndarray, np.generic))
+            return self.device.put(np.asarray(value) if isinstance(value, np.generic) else value) if array else value
+
+        def call(*arguments, **named):
+            result = function(*map(put, arguments), **{key: put(value) for key, value in named.items()})
+            return tuple(map(self.device.get, result)) if isinstance(result, tuple) else self.device.get(result)
+
+        return call
+
+
+@pytest.fixture
+def ops(device):
+    """fastconv.ops taking and giving NumPy arrays, on the device of the test."""
+    return Ops(device)

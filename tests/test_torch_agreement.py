@@ -75,6 +75,109 @@ def test_every_small_pooling_shape():
                                 same(fc.ops.avg_pool2d(x, *arguments), F.avg_pool2d(x, *arguments))
 
 
+def gradients(function, *arrays):
+    """What PyTorch's autograd gives for the sum of grad times function(*arrays), after grad and the result."""
+    leaves = [torch.tensor(array).requires_grad_() for array in arrays]
+    y = function(*leaves)
+    grad = torch.tensor(integers(tuple(y.shape), 9, "float32")).to(y.dtype)
+    y.backward(grad)
+    return grad.numpy(), y.detach(), *(leaf.grad.numpy() for leaf in leaves)
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(2, None, 0), (3, 2, 1), ((3, 2), (2, 3), (1, 0)), (5, 4, 2)]
+)
+def test_pool_gradients(kernel, stride, padding, ceil_mode):
+    for dilation in (1, 2) if kernel != 5 else (1,):
+        arguments = (kernel, stride, padding, dilation, ceil_mode)
+        grad, _, theirs = gradients(lambda x, arguments=arguments: F.max_pool2d(x, *arguments), X)
+        _, indices = fc.ops.max_pool2d(X, *arguments, return_indices=True)
+        np.testing.assert_array_equal(fc.ops.max_pool2d_grad(grad, indices, X.shape, *arguments), theirs)
+    for count in (False, True):
+        arguments = (kernel, stride, padding, ceil_mode, count)
+        grad, _, theirs = gradients(lambda x, arguments=arguments: F.avg_pool2d(x, *arguments), X)
+        np.testing.assert_allclose(fc.ops.avg_pool2d_grad(grad, X.shape, *arguments), theirs, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 4, (5, 2), 12])
+def test_adaptive_pool_gradients(size):
+    grad, _, theirs = gradients(lambda x: F.adaptive_avg_pool2d(x, size), X)
+    np.testing.assert_allclose(fc.ops.adaptive_avg_pool2d_grad(grad, X.shape), theirs, rtol=1e-6, atol=1e-6)
+    grad, _, theirs = gradients(lambda x: F.adaptive_max_pool2d(x, size), X)
+    _, indices = fc.ops.adaptive_max_pool2d(X, size, True)
+    np.testing.assert_array_equal(fc.ops.adaptive_max_pool2d_grad(grad, indices, X.shape), theirs)
+
+
+def test_a_training_step_of_batch_norm():
+    x = np.random.default_rng(0).standard_normal((4, 6, 11, 9)).astype(np.float32) + 2
+    weight, bias = np.random.default_rng(1).standard_normal((2, 6)).astype(np.float32)
+    grad, y, dx, dweight, dbias = gradients(
+        lambda *t: F.batch_norm(t[0], None, None, t[1], t[2], True), x, weight, bias
+    )
+    ours, mean, inverse_std = fc.ops.batch_norm_train(x, weight, bias)
+    np.testing.assert_allclose(ours, y.numpy(), rtol=1e-5, atol=1e-5)
+    for own, theirs in zip(
+        fc.ops.batch_norm_grad(grad, x, weight, mean, inverse_std), (dx, dweight, dbias), strict=True
+    ):
+        np.testing.assert_allclose(own, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 4, 5])
+def test_local_response_norm_gradient(size):
+    grad, _, theirs = gradients(lambda x: F.local_response_norm(x, size, 0.5, 0.75, 2.0), X)
+    np.testing.assert_allclose(fc.ops.local_response_norm_grad(grad, X, size, 0.5, 0.75, 2.0), theirs, atol=2e-6)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy(smoothing, reduction):
+    target = np.random.default_rng(0).integers(0, 6, (2, 11, 9))
+    target[0, 3] = -100
+    named = {"label_smoothing": smoothing, "reduction": reduction}
+    grad, y, theirs = gradients(lambda x: F.cross_entropy(x, torch.tensor(target), **named), X)
+    np.testing.assert_allclose(fc.ops.cross_entropy(X, target, **named), y.numpy(), rtol=2e-6, atol=2e-6)
+    ours = fc.ops.cross_entropy_grad(grad, X, target, **named)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=2e-6)
+
+
+def test_pointwise_gradients():
+    x = np.random.default_rng(0).standard_normal((5, 37)).astype(np.float32) * 3
+    functions = {"relu": F.relu, "relu6": F.relu6, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "silu": F.silu}
+    for name, function in functions.items():
+        grad, _, theirs = gradients(function, x)
+        np.testing.assert_allclose(fc.ops.activation_grad(x, grad, name), theirs, rtol=1e-5, atol=1e-6)
+    for function, ours in (
+        (F.softmax, lambda y, g: fc.ops.softmax_grad(y, g, 1)),
+        (F.log_softmax, lambda y, g: fc.ops.log_softmax_grad(y, g, 1)),
+    ):
+        grad, y, theirs = gradients(lambda x, function=function: function(x, 1), x)
+        np.testing.assert_allclose(ours(y.numpy(), grad), theirs, rtol=1e-5, atol=2e-6)
+
+
+def test_optimizer_steps():
+    param, *grads = np.random.default_rng(0).standard_normal((4, 3, 5)).astype(np.float32)
+    for make, update in (
+        (
+            lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
+            lambda p, g, s, i: fc.ops.sgd_update(
+                p, g, s[0], lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True, first=i == 0
+            ),
+        ),
+        (
+            lambda p: torch.optim.AdamW(p, 0.01, weight_decay=0.1),
+            lambda p, g, s, i: fc.ops.adam_update(p, g, *s, i + 1, lr=0.01, weight_decay=0.1, decoupled=True),
+        ),
+    ):
+        theirs, ours, state = torch.tensor(param), param.copy(), np.zeros((2, *param.shape), np.float32)
+        optimizer = make([theirs])
+        for i, grad in enumerate(grads):
+            theirs.grad = torch.tensor(grad)
+            optimizer.step()
+            update(ours, grad, state, i)
+            np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-6, atol=2e-6)
+
+
 @pytest.mark.parametrize("size", [1, 4, (5, 2), (None, 3), 12])
 def test_adaptive_pools(size):
     x = torch.tensor(X)

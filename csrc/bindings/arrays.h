@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <string>
 
+#include "cpu/runtime/thread_pool.h"
 #include "problem.h"
 
 namespace fastconv::bindings {
@@ -48,12 +49,28 @@ inline const void* dense(const py::array& array, int64_t count, int64_t element_
   require_dense(array, count, element_size, name);
   return array.data();
 }
+// None stands for an array that is not there. Anything else that is no array would be made one, which nobody keeps.
 inline const void* dense(const py::object& array, int64_t count, int64_t element_size, const char* name) {
-  return array.is_none() ? nullptr : dense(py::cast<py::array>(array), count, element_size, name);
+  if (array.is_none()) return nullptr;
+  if (!py::isinstance<py::array>(array)) throw py::type_error(std::string(name) + ": expected an array or None");
+  return dense(py::reinterpret_borrow<py::array>(array), count, element_size, name);
 }
 inline void* dense_out(py::array& array, int64_t count, int64_t element_size, const char* name) {
   require_dense(array, count, element_size, name);
   return array.mutable_data();  // throws where the array is read-only
+}
+inline void* dense_out(const py::object& array, int64_t count, int64_t element_size, const char* name) {
+  if (array.is_none()) return nullptr;
+  if (!py::isinstance<py::array>(array)) throw py::type_error(std::string(name) + ": expected an array or None");
+  py::array out = py::reinterpret_borrow<py::array>(array);
+  return dense_out(out, count, element_size, name);
+}
+
+// Calls a kernel of the CPU while other Python threads run: it must touch no Python object.
+template <class Args>
+void run_kernel(void (*kernel)(ThreadPool& pool, const Args& args), const Args& args) {
+  py::gil_scoped_release release;
+  kernel(ThreadPool::instance(), args);
 }
 
 void bind_conv(py::module_& m);

@@ -13,9 +13,7 @@ void linear(int code, const py::array& x, const py::array& weight, const py::obj
   args.weight = dense(weight, elements({args.n, args.k}), storage_size(dtype), "weight");
   args.bias = dense(bias, args.n, compute_size(dtype), "bias");
   args.y = dense_out(y, elements({args.m, args.n}), storage_size(dtype), "y");
-  const LinearKernel kernel = kernels().linear[code];
-  py::gil_scoped_release release;
-  kernel(ThreadPool::instance(), args);
+  run_kernel(kernels().linear[code], args);
 }
 
 }  // namespace

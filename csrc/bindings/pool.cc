@@ -37,14 +37,34 @@ void pool(const std::string& name, int code, const py::array& x, py::array y, co
   const int64_t outputs = elements({d.n, d.p, d.q, d.c});
   args.x = dense(x, elements({d.n, d.h, d.w, d.c}), storage_size(dtype), "x");
   args.y = dense_out(y, outputs, storage_size(dtype), "y");
-  if (!indices.is_none()) {
-    py::array array = py::cast<py::array>(indices);
-    args.indices = static_cast<int64_t*>(dense_out(array, outputs, 8, "indices"));
-  }
+  if (!indices.is_none() && elements({d.h, d.w}) > kIndexLimit)
+    throw py::value_error("indices: image of more than 2^32 pixels");
+  args.indices = static_cast<int64_t*>(dense_out(indices, outputs, 8, "indices"));
   const PoolKernels& kernels_of = kernels().pool[int(dtype)];
   if (name != "max" && name != "avg") throw py::value_error("unknown pooling '" + name + "'");
-  py::gil_scoped_release release;
-  (name == "max" ? kernels_of.max_pool : kernels_of.avg_pool)(ThreadPool::instance(), args);
+  run_kernel(name == "max" ? kernels_of.max_pool : kernels_of.avg_pool, args);
+}
+
+// indices: of max pooling; None for that of averages.
+void pool_grad(int code, const py::array& grad, const py::object& indices, py::array gx, const py::array& row_first,
+               const py::array& row_last, const py::array& row_count, const py::array& col_first,
+               const py::array& col_last, const py::array& col_count) {
+  const DType dtype = dtype_of(code);
+  if (grad.ndim() != 4 || gx.ndim() != 4) throw py::value_error("grad, gx: expected 4 dimensions (NHWC)");
+  PoolGradArgs d{};
+  d.n = gx.shape(0), d.h = gx.shape(1), d.w = gx.shape(2), d.c = gx.shape(3);
+  d.p = grad.shape(1), d.q = grad.shape(2);
+  d.row_first = table(row_first, d.h, "row_first"), d.row_last = table(row_last, d.h, "row_last");
+  d.col_first = table(col_first, d.w, "col_first"), d.col_last = table(col_last, d.w, "col_last");
+  d.row_count = table(row_count, d.p, "row_count"), d.col_count = table(col_count, d.q, "col_count");
+  require_inside(d.row_first, d.row_last, d.h, d.p, "rows");
+  require_inside(d.col_first, d.col_last, d.w, d.q, "columns");
+  const int64_t outputs = elements({d.n, d.p, d.q, d.c});
+  d.grad = dense(grad, outputs, storage_size(dtype), "grad");
+  d.indices = static_cast<const int64_t*>(dense(indices, outputs, 8, "indices"));
+  d.gx = dense_out(gx, elements({d.n, d.h, d.w, d.c}), storage_size(dtype), "gx");
+  const PoolKernels& kernels_of = kernels().pool[int(dtype)];
+  run_kernel(d.indices ? kernels_of.max_pool_grad : kernels_of.avg_pool_grad, d);
 }
 
 }  // namespace
@@ -53,6 +73,9 @@ void bind_pool(py::module_& m) {
   m.def("pool", &pool, py::arg("kind"), py::arg("dtype"), py::arg("x"), py::arg("y"), py::arg("indices"),
         py::arg("dilation"), py::arg("row_start"), py::arg("row_end"), py::arg("row_count"), py::arg("col_start"),
         py::arg("col_end"), py::arg("col_count"));
+  m.def("pool_grad", &pool_grad, py::arg("dtype"), py::arg("grad"), py::arg("indices"), py::arg("gx"),
+        py::arg("row_first"), py::arg("row_last"), py::arg("row_count"), py::arg("col_first"), py::arg("col_last"),
+        py::arg("col_count"));
 }
 
 }  // namespace fastconv::bindings

@@ -5,10 +5,22 @@ from __future__ import annotations
 from contextvars import ContextVar
 
 from ..errors import DeviceError
-from . import cpu, cpu_conv, cuda, gpu, registry, simt
+from . import cpu, cpu_conv, cpu_elementwise, cpu_norm, cpu_pool, cuda, gpu, registry, simt
 from .placement import BACKENDS, numpy_device
 
-__all__ = ["cpu", "cpu_conv", "cuda", "device", "devices", "gpu", "registry", "simt"]
+__all__ = [
+    "cpu",
+    "cpu_conv",
+    "cpu_elementwise",
+    "cpu_norm",
+    "cpu_pool",
+    "cuda",
+    "device",
+    "devices",
+    "gpu",
+    "registry",
+    "simt",
+]
 
 for _device in (cuda, simt):
     gpu.register_on(_device)

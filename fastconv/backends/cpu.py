@@ -1,4 +1,6 @@
-"""The CPU's kernels as rows of the registry. Each function takes dense channels-last arrays and calls fastconv._core."""
+"""The CPU as a device: instruction sets, threads, memory; and its `linear` as a row of the registry. The other rows are
+in one module a family: cpu_conv, cpu_pool, cpu_norm, cpu_elementwise. Each function there takes dense channels-last
+arrays and calls fastconv._core."""
 
 from __future__ import annotations
 
@@ -120,46 +122,5 @@ def _linear(problem: LinearProblem, x: Array, weight: Array, bias: Array | None,
 
 register(Kernel("linear", "cpu", "dot", _linear))
 
-
-def _pool(kind: str) -> Any:
-    def run(problem: Any, x: Array, y: Array, indices: Array | None) -> None:
-        rows, cols = problem.windows
-        dilation = [problem.dilation[0], problem.dilation[1]]
-        _core.pool(kind, DTYPE_CODE[problem.dtype], x, y, indices, dilation, *rows, *cols)
-
-    return run
-
-
-register(Kernel("max_pool2d", "cpu", "window", _pool("max")))
-register(Kernel("avg_pool2d", "cpu", "window", _pool("avg")))
-
-
-def _unary(problem: Any, x: Array, y: Array, function: str, slope: float) -> None:
-    _core.unary(DTYPE_CODE[problem.dtype], UNARY_CODE[function], x, y, slope)
-
-
-register(Kernel("activation", "cpu", "vector", _unary))
-register(
-    Kernel(
-        "batch_norm",
-        "cpu",
-        "scale_shift",
-        lambda problem, x, scale, shift, y: _core.batch_norm(DTYPE_CODE[problem.dtype], x, scale, shift, y),
-    )
-)
-register(
-    Kernel(
-        "local_response_norm",
-        "cpu",
-        "channels",
-        lambda problem, x, y, size, alpha, beta, k: _core.local_response_norm(
-            DTYPE_CODE[problem.dtype], x, y, size, alpha, beta, k
-        ),
-    )
-)
-register(Kernel("softmax", "cpu", "rows", lambda problem, x, y: _core.softmax(DTYPE_CODE[problem.dtype], x, y, False)))
-register(
-    Kernel("log_softmax", "cpu", "rows", lambda problem, x, y: _core.softmax(DTYPE_CODE[problem.dtype], x, y, True))
-)
 
 assert set(DTYPE_CODE) == set(ITEM_SIZE)

@@ -48,7 +48,7 @@ class Kernel:
     """One row of the table.
 
     `run` is called with the problem and the operation's arrays (channels-last, dense, already allocated); the
-    signature for each operation is that of the functions in fastconv.backends.cpu. `cost` is in
+    signature for each operation is that of the functions in fastconv.backends.cpu_conv, cpu_pool and their neighbours. `cost` is in
     multiply-adds of a well-fed core, or any unit that all kernels of the operation share.
     """
 

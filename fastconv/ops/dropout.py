@@ -18,8 +18,7 @@ def dropout(x: Any, p: float, seed: int, offset: int = 0) -> Array:
     (N, C, H, W) count positions in channels-last order. Words of Philox4x32-10 (Salmon et al., 2011) decide.
 
     >>> import numpy as np, fastconv as fc
-    >>> with fc.device("simt"):
-    ...     fc.ops.dropout(np.ones(4, np.float32), 0.5, seed=0)
+    >>> fc.ops.dropout(np.ones(4, np.float32), 0.5, seed=0)
     array([0., 2., 2., 2.], dtype=float32)
     """
     array = as_array(x, "x")

@@ -49,6 +49,11 @@ class PoolProblem:
         return _table(*self.rows), _table(*self.cols)
 
     @property
+    def holders(self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        """(first, last) windows that can hold each row, and each column: what the gradients look at."""
+        return _holder_table(*self.rows), _holder_table(*self.cols)
+
+    @property
     def y_shape(self) -> tuple[int, int, int, int]:
         rows, cols = self.windows
         return (self.n, self.c, len(rows[0]), len(cols[0]))
@@ -63,6 +68,31 @@ def _table(kind: str, extent: int, *arguments: Any) -> Table:
     for column in table:
         column.flags.writeable = False
     return table
+
+
+@lru_cache(maxsize=256)
+def _holder_table(kind: str, extent: int, *arguments: Any) -> tuple[Array, Array]:
+    start, end, _ = _table(kind, extent, *arguments)
+    table = holders(start, end, extent)
+    for column in table:
+        column.flags.writeable = False
+    return table
+
+
+def holders(start: Array, end: Array, extent: int) -> tuple[Array, Array]:
+    """(first, last): of the windows [start, end), only first[i] <= window < last[i] can hold element i.
+
+    `end` never falls from window to window. `start` does where dilation carries a window's first tap over the leading
+    padding, and then the range holds a few windows too many.
+
+    >>> holders(np.int32([0, 2]), np.int32([3, 5]), 5)
+    (array([0, 0, 0, 1, 1], dtype=int32), array([1, 1, 2, 2, 2], dtype=int32))
+    """
+    element = np.arange(extent)
+    least_start_from_here = np.minimum.accumulate(start[::-1])[::-1]
+    first = np.searchsorted(end, element, side="right")
+    last = np.searchsorted(least_start_from_here, element, side="right")
+    return first.astype(np.int32), last.astype(np.int32)
 
 
 def _sliding(

@@ -67,37 +67,78 @@ def conv_cases(at_end):
             )
 
 
+def linear_cases(at_end, code, kind, compute):
+    for m, n, k in ((1, 1, 1), (3, 7, 19), (7, 13, 33)):
+        print("linear", m, n, k, kind, cpu.isa(), flush=True)
+        x, w, y = (guarded(np.ones(shape, kind), at_end) for shape in ((m, k), (n, k), (m, n)))
+        _core.linear(code, x, w, guarded(np.ones(n, compute), at_end), y)
+
+
+def norm_cases(at_end, code, kind, compute):
+    """Rows of channels; the last case has several parts, each with a batch cut short."""
+    for rows, channels in ((1, 1), (3, 5), (2, 37), (5, 16), (150, 19)):
+        print("norm", rows, channels, kind, cpu.isa(), flush=True)
+        x, grad, y = (guarded(np.ones((rows, channels), kind), at_end) for _ in range(3))
+        scale, shift, mean, inverse_std = (guarded(np.ones(channels, compute), at_end) for _ in range(4))
+        _core.batch_norm(code, x, scale, shift, y)
+        _core.batch_norm_train(code, x, scale, shift, 1e-5, y, mean, inverse_std)
+        _core.batch_norm_grad(code, grad, x, scale, mean, inverse_std, y, scale, shift)
+        for size in (1, 5, 80):
+            _core.local_response_norm(code, None, x, y, size, 1e-4, 0.75, 1.0)
+            _core.local_response_norm(code, grad, x, y, size, 1e-4, 0.75, 1.0)
+        target = guarded(np.full(rows, channels - 1), at_end)
+        for flag in (False, True):
+            _core.softmax(code, x, y, flag)
+            _core.softmax_grad(code, x, grad, y, flag)
+            for reduction in (0, 2):
+                loss = guarded(np.ones(1 if reduction else rows, kind), at_end)
+                _core.cross_entropy(code, x, target, -100, float(flag), reduction, loss)
+                _core.cross_entropy_grad(code, loss, x, target, -100, float(flag), reduction, y)
+
+
+def elementwise_cases(at_end, code, kind, compute):
+    for rows, channels in ((1, 1), (3, 5), (2, 37), (5, 16)):
+        print("elementwise", rows, channels, kind, cpu.isa(), flush=True)
+        x, grad, y = (guarded(np.ones((rows, channels), kind), at_end) for _ in range(3))
+        param, first, second = (guarded(np.ones((rows, channels), compute), at_end) for _ in range(3))
+        for function in cpu.UNARY_CODE.values():
+            _core.unary(code, function, x, y, 0.1)
+            _core.activation_grad(code, function, x, grad, y, 0.1)
+        _core.bias_activation(code, x, guarded(np.ones(channels, compute), at_end), grad, y, 1)
+        _core.dropout(code, x, y, 1 << 31, 2.0, 1, 2)
+        for name, target in cpu.DTYPE_CODE.items():
+            _core.cast(code, target, x, guarded(np.ones((rows, channels), numpy_dtype(name)), at_end))
+        _core.sgd(code, param, grad, first, y, 0.1, 0.9, 1.0, 0.1, True, False)
+        _core.adam(code, param, grad, first, second, y, 0.1, 0.1, 0.9, 0.1, 1.0, 1e-8, 0.0, 1.0)
+
+
+def pool_cases(at_end, code, kind):
+    for channels in (1, 7, 16, 19, 67):
+        print("pool", channels, kind, cpu.isa(), flush=True)
+        x, y = (
+            guarded(np.ones((2, 4, 4, channels), kind), at_end),
+            guarded(np.ones((2, 2, 2, channels), kind), at_end),
+        )
+        table = [guarded(np.array(v, np.int32), at_end) for v in ([0, 2], [2, 4], [2, 2])]
+        _core.pool("avg", code, x, y, None, [1, 1], *table, *table)
+        _core.pool("max", code, x, y, None, [1, 1], *table, *table)
+        indices = guarded(np.zeros(y.shape, np.int64), at_end)
+        _core.pool("max", code, x, y, indices, [1, 1], *table, *table)
+        holders = [guarded(np.array(v, np.int32), at_end) for v in ([0, 0, 1, 1], [1, 1, 2, 2], [2, 2])]
+        _core.pool_grad(code, y, None, x, *holders, *holders)
+        _core.pool_grad(code, y, indices, x, *holders, *holders)
+        print("copy", channels, kind, cpu.isa(), flush=True)
+        cpu.copy(x, guarded(np.zeros((2, channels, 4, 4), kind), at_end).transpose(0, 2, 3, 1))
+
+
 def other_cases(at_end):
     for dtype in DTYPES:
         code, kind = cpu.DTYPE_CODE[dtype], numpy_dtype(dtype)
         compute = np.float64 if dtype == "float64" else np.float32
-        for m, n, k in ((1, 1, 1), (3, 7, 19), (7, 13, 33)):
-            print("linear", m, n, k, dtype, cpu.isa(), flush=True)
-            x, w, y = (guarded(np.ones(shape, kind), at_end) for shape in ((m, k), (n, k), (m, n)))
-            _core.linear(code, x, w, guarded(np.ones(n, compute), at_end), y)
-        for rows, channels in ((1, 1), (3, 5), (2, 37), (5, 16)):
-            print("rows", rows, channels, dtype, cpu.isa(), flush=True)
-            x, y = (guarded(np.ones((rows, channels), kind), at_end) for _ in range(2))
-            scale, shift = (guarded(np.ones(channels, compute), at_end) for _ in range(2))
-            _core.batch_norm(code, x, scale, shift, y)
-            _core.local_response_norm(code, x, y, 5, 1e-4, 0.75, 1.0)
-            for flag in (False, True):
-                _core.softmax(code, x, y, flag)
-            for function in cpu.UNARY_CODE.values():
-                _core.unary(code, function, x, y, 0.1)
-        for channels in (1, 7, 16, 19):
-            print("pool", channels, dtype, cpu.isa(), flush=True)
-            x, y = (
-                guarded(np.ones((2, 4, 4, channels), kind), at_end),
-                guarded(np.ones((2, 2, 2, channels), kind), at_end),
-            )
-            table = [guarded(np.array(v, np.int32), at_end) for v in ([0, 2], [2, 4], [2, 2])]
-            _core.pool("avg", code, x, y, None, [1, 1], *table, *table)
-            _core.pool("max", code, x, y, None, [1, 1], *table, *table)
-            indices = guarded(np.zeros(y.shape, np.int64), at_end)
-            _core.pool("max", code, x, y, indices, [1, 1], *table, *table)
-            print("copy", channels, dtype, cpu.isa(), flush=True)
-            cpu.copy(x, guarded(np.zeros((2, channels, 4, 4), kind), at_end).transpose(0, 2, 3, 1))
+        linear_cases(at_end, code, kind, compute)
+        norm_cases(at_end, code, kind, compute)
+        elementwise_cases(at_end, code, kind, compute)
+        pool_cases(at_end, code, kind)
 
 
 def run_all():

@@ -7,10 +7,7 @@ import platform
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-import fastconv as fc
 
 PACKAGES = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 
@@ -40,29 +37,3 @@ def fresh_cache(tmp_path, monkeypatch):
     """An empty disk cache for the test."""
     monkeypatch.setenv("FASTCONV_CACHE_DIR", str(tmp_path))
     return tmp_path
-
-
-class Ops:
-    """fastconv.ops on a device under test: NumPy arrays in and out, wherever they are computed."""
-
-    def __init__(self, device):
-        self.device = device
-
-    def __getattr__(self, name):
-        function = getattr(fc.ops, name)
-
-        def put(value):
-            array = isinstance(value, (np.ndarray, np.generic))
-            return self.device.put(np.asarray(value) if isinstance(value, np.generic) else value) if array else value
-
-        def call(*arguments, **named):
-            result = function(*map(put, arguments), **{key: put(value) for key, value in named.items()})
-            return tuple(map(self.device.get, result)) if isinstance(result, tuple) else self.device.get(result)
-
-        return call
-
-
-@pytest.fixture
-def ops(device):
-    """fastconv.ops taking and giving NumPy arrays, on the device of the test."""
-    return Ops(device)

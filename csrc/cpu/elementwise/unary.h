@@ -36,7 +36,7 @@ void unary(ThreadPool& pool, const UnaryArgs& args) {
   const S* const x = static_cast<const S*>(args.x);
   S* const y = static_cast<S*>(args.y);
   const T slope = T(args.slope);
-  parallel_ranges(pool, args.count, 32768, [&](int64_t begin, int64_t end) {
+  parallel_ranges(pool, args.count, kElementwiseGrain, [&](int64_t begin, int64_t end) {
     int64_t i = begin;
     for (; i + V::width <= end; i += V::width) V::store(y + i, apply<T>(V::load(x + i), args.function, slope));
     if (i < end) V::store(y + i, apply<T>(V::load(x + i, end - i), args.function, slope), end - i);

@@ -1,4 +1,4 @@
-// Arguments of the pooling kernels; their contract is at the head of pool.h.
+// Arguments of the pooling kernels; their contracts are at the heads of pool.h and pool_grad.h.
 #pragma once
 
 #include "cpu/runtime/thread_pool.h"
@@ -14,9 +14,25 @@ struct PoolArgs {
 };
 using PoolKernel = void (*)(ThreadPool& pool, const PoolArgs& args);
 
+// Pixels of an image whose positions a vector's lanes hold.
+inline constexpr int64_t kIndexLimit = int64_t(1) << 32;
+
+// Windows row_first[h] <= p < row_last[h] can hold row h (with dilation some of them do not), columns likewise.
+struct PoolGradArgs {
+  int64_t n, c, h, w, p, q;
+  const int32_t *row_first, *row_last;   // h entries each
+  const int32_t *col_first, *col_last;   // w entries each
+  const int32_t *row_count, *col_count;  // p and q entries; avg only
+  const void* grad;
+  const int64_t* indices;  // max only
+  void* gx;
+};
+using PoolGradKernel = void (*)(ThreadPool& pool, const PoolGradArgs& args);
+
 // Of one storage type.
 struct PoolKernels {
   PoolKernel max_pool, avg_pool;
+  PoolGradKernel max_pool_grad, avg_pool_grad;
 };
 
 }  // namespace fastconv

@@ -77,6 +77,17 @@ FC_INLINE T add_lanes(typename Vec<T>::Reg v) {
   return lanes[0];
 }
 
+// The largest lane, NaN if one is NaN.
+template <class T>
+FC_INLINE T max_lane(typename Vec<T>::Reg v) {
+  T lanes[Vec<T>::width];
+  Vec<T>::store(lanes, v);
+  T best = lanes[0];
+  for (const T lane : lanes)
+    if (lane > best || lane != lane) best = lane;
+  return best;
+}
+
 // The first min(n, width) values at p, the rest zero; and back.
 template <class S>
 FC_INLINE typename Vec<Compute<S>>::Reg load_up_to(const S* p, int64_t n) {
@@ -91,6 +102,17 @@ FC_INLINE void store_up_to(S* p, typename Vec<Compute<S>>::Reg v, int64_t n) {
   } else {
     V::store(p, v, n);
   }
+}
+
+// The first min(n, width) values at p, the rest `fill`.
+template <class S>
+FC_INLINE typename Vec<Compute<S>>::Reg load_or(const S* p, int64_t n, Compute<S> fill) {
+  using V = Vec<Compute<S>>;
+  if (n >= V::width) return V::load(p);
+  Compute<S> lanes[V::width];
+  V::store(lanes, V::set1(fill));
+  V::store(lanes, V::load(p, n), n);
+  return V::load(lanes);
 }
 
 // dst[i] = src[i] in the compute type, i < n.

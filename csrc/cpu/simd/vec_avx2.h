@@ -10,6 +10,20 @@ namespace fastconv::FC_ISA {
 template <class T>
 struct Vec;
 
+// Four positions in memory, of which the first n count (none if n is negative).
+struct Quad {
+  static FC_INLINE __m256i first(int64_t n) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+  }
+  static FC_INLINE void store(int64_t* p, __m256i v, int64_t n) {
+    _mm256_maskstore_epi64(reinterpret_cast<long long*>(p), first(n), v);
+  }
+  static FC_INLINE __m256i equal(const int64_t* p, int64_t i, int64_t n) {
+    const __m256i at = _mm256_maskload_epi64(reinterpret_cast<const long long*>(p), first(n));
+    return _mm256_and_si256(_mm256_cmpeq_epi64(at, _mm256_set1_epi64x(i)), first(n));
+  }
+};
+
 template <>
 struct Vec<float> {
   using Reg = __m256;
@@ -70,10 +84,32 @@ struct Vec<float> {
   static FC_INLINE Reg div(Reg a, Reg b) { return _mm256_div_ps(a, b); }
   static FC_INLINE Reg max(Reg a, Reg b) { return _mm256_max_ps(a, b); }  // b where unordered
   static FC_INLINE Reg min(Reg a, Reg b) { return _mm256_min_ps(a, b); }  // b where unordered
-  static FC_INLINE Reg max_or_nan(Reg m, Reg x) {                         // x where x > m or x is NaN
-    const __m256 take = _mm256_or_ps(_mm256_cmp_ps(x, m, _CMP_GT_OQ), _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
-    return _mm256_blendv_ps(m, x, take);
+  static FC_INLINE Reg sqrt(Reg a) { return _mm256_sqrt_ps(a); }
+
+  using Mask = __m256;
+  static FC_INLINE Mask gt(Reg a, Reg b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
+  static FC_INLINE Mask le(Reg a, Reg b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
+  static FC_INLINE Mask is_nan(Reg a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
+  static FC_INLINE Mask either(Mask a, Mask b) { return _mm256_or_ps(a, b); }
+  static FC_INLINE Reg blend(Mask take, Reg yes, Reg no) { return _mm256_blendv_ps(no, yes, take); }
+  static FC_INLINE Reg max_or_nan(Reg m, Reg x) { return blend(is_nan(x), x, max(x, m)); }  // x where x > m or x is NaN
+
+  // Positions of elements, 32 bits a lane without a sign; 64 in memory.
+  using Index = __m256i;
+  static FC_INLINE Index index(int64_t i) { return _mm256_set1_epi32(int(i)); }
+  static FC_INLINE Index blend(Mask take, Index yes, Index no) {
+    return _mm256_blendv_epi8(no, yes, _mm256_castps_si256(take));
   }
+  static FC_INLINE void store_index(int64_t* p, Index v, int64_t n) {
+    Quad::store(p, _mm256_cvtepu32_epi64(_mm256_castsi256_si128(v)), n);
+    Quad::store(p + 4, _mm256_cvtepu32_epi64(_mm256_extracti128_si256(v, 1)), n - 4);
+  }
+  static FC_INLINE Mask index_is(const int64_t* p, int64_t i, int64_t n) {  // of the first n lanes
+    const __m256i is_low = Quad::equal(p, i, n), is_high = Quad::equal(p + 4, i, n - 4);
+    // Packing works within halves: 0 1 8 9, 2 3 10 11 in quarters of the result.
+    return _mm256_castsi256_ps(_mm256_permute4x64_epi64(_mm256_packs_epi32(is_low, is_high), 0xd8));
+  }
+
   static FC_INLINE Reg round(Reg a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   static FC_INLINE Reg scale_by_power_of_two(Reg a, Reg n) {  // a * 2^n in two steps: n may pass 127
     const __m256i whole = _mm256_cvtps_epi32(n);
@@ -91,9 +127,7 @@ struct Vec<double> {
   using Reg = __m256d;
   static constexpr int width = 4;
 
-  static FC_INLINE __m256i first(int64_t n) {
-    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
-  }
+  static FC_INLINE __m256i first(int64_t n) { return Quad::first(n); }
 
   static FC_INLINE Reg set1(double x) { return _mm256_set1_pd(x); }
   static FC_INLINE Reg load(const double* p) { return _mm256_loadu_pd(p); }
@@ -107,9 +141,24 @@ struct Vec<double> {
   static FC_INLINE Reg div(Reg a, Reg b) { return _mm256_div_pd(a, b); }
   static FC_INLINE Reg max(Reg a, Reg b) { return _mm256_max_pd(a, b); }
   static FC_INLINE Reg min(Reg a, Reg b) { return _mm256_min_pd(a, b); }
-  static FC_INLINE Reg max_or_nan(Reg m, Reg x) {
-    const __m256d take = _mm256_or_pd(_mm256_cmp_pd(x, m, _CMP_GT_OQ), _mm256_cmp_pd(x, x, _CMP_UNORD_Q));
-    return _mm256_blendv_pd(m, x, take);
+  static FC_INLINE Reg sqrt(Reg a) { return _mm256_sqrt_pd(a); }
+
+  using Mask = __m256d;
+  static FC_INLINE Mask gt(Reg a, Reg b) { return _mm256_cmp_pd(a, b, _CMP_GT_OQ); }
+  static FC_INLINE Mask le(Reg a, Reg b) { return _mm256_cmp_pd(a, b, _CMP_LE_OQ); }
+  static FC_INLINE Mask is_nan(Reg a) { return _mm256_cmp_pd(a, a, _CMP_UNORD_Q); }
+  static FC_INLINE Mask either(Mask a, Mask b) { return _mm256_or_pd(a, b); }
+  static FC_INLINE Reg blend(Mask take, Reg yes, Reg no) { return _mm256_blendv_pd(no, yes, take); }
+  static FC_INLINE Reg max_or_nan(Reg m, Reg x) { return blend(is_nan(x), x, max(x, m)); }  // x where x > m or x is NaN
+
+  using Index = __m256i;
+  static FC_INLINE Index index(int64_t i) { return _mm256_set1_epi64x(i); }
+  static FC_INLINE Index blend(Mask take, Index yes, Index no) {
+    return _mm256_blendv_epi8(no, yes, _mm256_castpd_si256(take));
+  }
+  static FC_INLINE void store_index(int64_t* p, Index v, int64_t n) { Quad::store(p, v, n); }
+  static FC_INLINE Mask index_is(const int64_t* p, int64_t i, int64_t n) {
+    return _mm256_castsi256_pd(Quad::equal(p, i, n));
   }
 };
 

@@ -60,10 +60,32 @@ struct Vec<float> {
   static FC_INLINE Reg div(Reg a, Reg b) { return _mm512_div_ps(a, b); }
   static FC_INLINE Reg max(Reg a, Reg b) { return _mm512_max_ps(a, b); }  // b where unordered
   static FC_INLINE Reg min(Reg a, Reg b) { return _mm512_min_ps(a, b); }  // b where unordered
-  static FC_INLINE Reg max_or_nan(Reg m, Reg x) {                         // x where x > m or x is NaN
-    const __mmask16 take = _mm512_cmp_ps_mask(x, m, _CMP_GT_OQ) | _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    return _mm512_mask_blend_ps(take, m, x);
+  static FC_INLINE Reg sqrt(Reg a) { return _mm512_sqrt_ps(a); }
+
+  using Mask = __mmask16;
+  static FC_INLINE Mask gt(Reg a, Reg b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+  static FC_INLINE Mask le(Reg a, Reg b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+  static FC_INLINE Mask is_nan(Reg a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
+  static FC_INLINE Mask either(Mask a, Mask b) { return a | b; }
+  static FC_INLINE Reg blend(Mask take, Reg yes, Reg no) { return _mm512_mask_blend_ps(take, no, yes); }
+  static FC_INLINE Reg max_or_nan(Reg m, Reg x) { return blend(is_nan(x), x, max(x, m)); }  // x where x > m or x is NaN
+
+  // Positions of elements, 32 bits a lane without a sign; 64 in memory.
+  using Index = __m512i;
+  static FC_INLINE Index index(int64_t i) { return _mm512_set1_epi32(int(i)); }
+  static FC_INLINE Index blend(Mask take, Index yes, Index no) { return _mm512_mask_blend_epi32(take, no, yes); }
+  static FC_INLINE void store_index(int64_t* p, Index v, int64_t n) {
+    _mm512_mask_storeu_epi64(p, __mmask8(first(n)), _mm512_cvtepu32_epi64(_mm512_castsi512_si256(v)));
+    _mm512_mask_storeu_epi64(p + 8, __mmask8(first(n) >> 8), _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(v, 1)));
   }
+  static FC_INLINE Mask index_is(const int64_t* p, int64_t i, int64_t n) {  // of the first n lanes
+    const __m512i wanted = _mm512_set1_epi64(i);
+    const __mmask8 low = __mmask8(first(n)), high = __mmask8(first(n) >> 8);
+    const unsigned is_low = _mm512_mask_cmpeq_epi64_mask(low, _mm512_maskz_loadu_epi64(low, p), wanted);
+    const unsigned is_high = _mm512_mask_cmpeq_epi64_mask(high, _mm512_maskz_loadu_epi64(high, p + 8), wanted);
+    return Mask(is_low | is_high << 8);
+  }
+
   static FC_INLINE Reg round(Reg a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT); }
   static FC_INLINE Reg scale_by_power_of_two(Reg a, Reg n) { return _mm512_scalef_ps(a, n); }  // a * 2^n
 };
@@ -87,9 +109,22 @@ struct Vec<double> {
   static FC_INLINE Reg div(Reg a, Reg b) { return _mm512_div_pd(a, b); }
   static FC_INLINE Reg max(Reg a, Reg b) { return _mm512_max_pd(a, b); }
   static FC_INLINE Reg min(Reg a, Reg b) { return _mm512_min_pd(a, b); }
-  static FC_INLINE Reg max_or_nan(Reg m, Reg x) {
-    const __mmask8 take = _mm512_cmp_pd_mask(x, m, _CMP_GT_OQ) | _mm512_cmp_pd_mask(x, x, _CMP_UNORD_Q);
-    return _mm512_mask_blend_pd(take, m, x);
+  static FC_INLINE Reg sqrt(Reg a) { return _mm512_sqrt_pd(a); }
+
+  using Mask = __mmask8;
+  static FC_INLINE Mask gt(Reg a, Reg b) { return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ); }
+  static FC_INLINE Mask le(Reg a, Reg b) { return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ); }
+  static FC_INLINE Mask is_nan(Reg a) { return _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q); }
+  static FC_INLINE Mask either(Mask a, Mask b) { return a | b; }
+  static FC_INLINE Reg blend(Mask take, Reg yes, Reg no) { return _mm512_mask_blend_pd(take, no, yes); }
+  static FC_INLINE Reg max_or_nan(Reg m, Reg x) { return blend(is_nan(x), x, max(x, m)); }  // x where x > m or x is NaN
+
+  using Index = __m512i;
+  static FC_INLINE Index index(int64_t i) { return _mm512_set1_epi64(i); }
+  static FC_INLINE Index blend(Mask take, Index yes, Index no) { return _mm512_mask_blend_epi64(take, no, yes); }
+  static FC_INLINE void store_index(int64_t* p, Index v, int64_t n) { _mm512_mask_storeu_epi64(p, first(n), v); }
+  static FC_INLINE Mask index_is(const int64_t* p, int64_t i, int64_t n) {
+    return _mm512_mask_cmpeq_epi64_mask(first(n), _mm512_maskz_loadu_epi64(first(n), p), _mm512_set1_epi64(i));
   }
 };
 

@@ -40,6 +40,31 @@ struct PortableVec {
   static FC_INLINE Reg max(Reg a, Reg b) { return blend(a > b, a, b); }  // b where unordered
   static FC_INLINE Reg min(Reg a, Reg b) { return blend(a < b, a, b); }  // b where unordered
   static FC_INLINE Reg max_or_nan(Reg m, Reg x) { return blend((x > m) | (x != x), x, m); }
+  static FC_INLINE Reg sqrt(Reg a) {
+    for (int i = 0; i < width; i++) a[i] = root(a[i]);
+    return a;
+  }
+  static FC_INLINE Mask gt(Reg a, Reg b) { return a > b; }
+  static FC_INLINE Mask le(Reg a, Reg b) { return a <= b; }
+  static FC_INLINE Mask is_nan(Reg a) { return a != a; }
+  static FC_INLINE Mask either(Mask a, Mask b) { return a | b; }
+
+  // Positions of elements, as wide as T without a sign; 64 bits in memory.
+  using Index = Mask;
+  static FC_INLINE Index index(int64_t i) { return Int(i) - Index{}; }
+  static FC_INLINE Index blend(Mask take, Index yes, Index no) { return (take & yes) | (~take & no); }
+  static FC_INLINE void store_index(int64_t* p, Index v, int64_t n) {
+    for (int64_t i = 0; i < n && i < width; i++) p[i] = sizeof(Int) == 4 ? int64_t(uint32_t(v[i])) : int64_t(v[i]);
+  }
+  static FC_INLINE Mask index_is(const int64_t* p, int64_t wanted, int64_t n) {  // of the first n lanes
+    Mask is{};
+    for (int64_t i = 0; i < n && i < width; i++) is[i] = Int(p[i] == wanted ? -1 : 0);
+    return is;
+  }
+
+ private:
+  static FC_INLINE float root(float a) { return __builtin_sqrtf(a); }
+  static FC_INLINE double root(double a) { return __builtin_sqrt(a); }
 };
 
 template <>

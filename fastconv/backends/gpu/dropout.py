@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cpu_elementwise import threshold_and_scale
 from ..registry import Kernel, register
 from .device import CPP_TYPE, Device, blocks, vector_width
 from .source import KernelSource
@@ -18,15 +19,6 @@ _PER_VECTOR = {"float32": 4, "float16": 8, "bfloat16": 8, "float64": 2}
 
 def _kernel(dtype: str, width: int) -> KernelSource:
     return KernelSource("elementwise/dropout.cuh", f"fastconv::dropout<{CPP_TYPE[dtype]}, {width}>")
-
-
-def threshold_and_scale(p: float) -> tuple[int, float]:
-    """Random words of 32 bits from the threshold on let an element through, multiplied by the scale.
-
-    >>> threshold_and_scale(0.75), threshold_and_scale(1)
-    ((3221225472, 4.0), (4294967296, 0.0))
-    """
-    return round(p * 2**32), 1 / (1 - p) if p < 1 else 0.0
 
 
 def _run(device: Device, problem: Any, x: Any, y: Any, p: float, seed: int, offset: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from functools import partial
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..array_memory import address_of
+from ..cpu_elementwise import adam_scalars
 from ..registry import Kernel, register
 from .device import CPP_TYPE, Device, blocks
 from .source import KernelSource
@@ -65,25 +65,9 @@ def _adam(
     mean: Any,
     square: Any,
     low: Any,
-    step: int,
-    lr: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
+    *step: Any,
 ) -> None:
-    beta1, beta2 = betas
-    scalars = _scalars(
-        problem.dtype,
-        lr / (1 - beta1**step),
-        1 - beta1,
-        beta2,
-        1 - beta2,
-        1 / math.sqrt(1 - beta2**step),
-        eps,
-        0.0 if decoupled else weight_decay,
-        1 - lr * weight_decay if decoupled else 1.0,
-    )
+    scalars = _scalars(problem.dtype, *adam_scalars(*step))
     _launch(device, "adam", problem.dtype, (param, grad, mean, square, low), scalars)
 
 

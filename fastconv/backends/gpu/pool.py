@@ -51,22 +51,6 @@ def threads_over(columns: int, packs: int) -> tuple[int, int]:
     return across, min(columns, _THREADS // across)
 
 
-def holders(start: Table, end: Table, extent: int) -> tuple[Table, Table]:
-    """(first, last): of the windows [start, end), only first[i] <= window < last[i] can hold element i.
-
-    `end` never falls from window to window. `start` does where dilation carries a window's first tap over the leading
-    padding, and then the range holds a few windows too many.
-
-    >>> holders(np.int32([0, 2]), np.int32([3, 5]), 5)
-    (array([0, 0, 0, 1, 1], dtype=int32), array([1, 1, 2, 2, 2], dtype=int32))
-    """
-    element = np.arange(extent)
-    least_start_from_here = np.minimum.accumulate(start[::-1])[::-1]
-    first = np.searchsorted(end, element, side="right")
-    last = np.searchsorted(least_start_from_here, element, side="right")
-    return first.astype(np.int32), last.astype(np.int32)
-
-
 @lru_cache(maxsize=256)
 def _window_tables(problem: Any) -> Table:
     rows, cols = problem.windows
@@ -76,8 +60,8 @@ def _window_tables(problem: Any) -> Table:
 @lru_cache(maxsize=256)
 def _holder_tables(problem: Any) -> Table:
     rows, cols = problem.windows
-    parts = [*holders(rows[0], rows[1], problem.h), *holders(cols[0], cols[1], problem.w), rows[2], cols[2]]
-    return np.concatenate(parts)
+    row_holders, col_holders = problem.holders
+    return np.concatenate([*row_holders, *col_holders, rows[2], cols[2]])
 
 
 def _shape(problem: Any, blocks_w: int, blocks_c: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Dropout in the executor and on a GPU: the published words of its generator, and the same mask everywhere."""
+"""Dropout on every device: the published words of its generator, and the same mask everywhere."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ import pytest
 import fastconv as fc
 from fastconv.backends import placement, simt
 from fastconv.backends.gpu.source import KernelSource
+from tests.conftest import on_every_isa
 from tests.conv_check import DTYPES, integers
-
-on_gpu_and_executor = pytest.mark.parametrize(
-    "device", ["simt", pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True
-)
-
 
 ORDERS = ["forward", "reverse", "random", "skew"]
 
@@ -61,7 +57,7 @@ def kept(count, p, seed, offset):
     return np.concatenate(words)[:count] >= round(p * 2**32)
 
 
-@on_gpu_and_executor
+@on_every_isa
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("order", ORDERS)
 def test_dropout_is_a_function_of_seed_offset_and_position(dtype, order, device):
@@ -80,7 +76,7 @@ def test_dropout_is_a_function_of_seed_offset_and_position(dtype, order, device)
                 assert y.strides == form.strides
 
 
-@on_gpu_and_executor
+@on_every_isa
 def test_dropout_of_nothing_of_all_and_of_what_is_not_aligned(device):
     x = np.float32([1, np.nan, np.inf, -2, 5])
     np.testing.assert_array_equal(device.get(fc.ops.dropout(device.put(x), 0.0, 1)), x)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv.backends.gpu.pool import holders
-from fastconv.ops.pool import _adaptive, _sliding
+from fastconv.ops.pool import _adaptive, _sliding, holders
 
 
 def test_holders_name_every_window():

@@ -1,4 +1,4 @@
-"""The CUDA pooling kernels and their gradients, exactly, window by window, on small integers."""
+"""Pooling and its gradients on every device, exactly, window by window, on small integers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import pytest
 import fastconv as fc
 from fastconv.backends import simt
 from fastconv.nn.module import numpy_dtype
+from tests.conftest import on_every_isa
 from tests.conv_check import DTYPES, integers
 from tests.ops.test_pool import CASES, pool_by_definition, windows
 
-on_gpu_and_executor = pytest.mark.parametrize(
-    "device", ["simt", pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True
-)
-pytestmark = on_gpu_and_executor
+pytestmark = on_every_isa
 
 SHAPES = [(2, 20, 9, 7), (1, 3, 7, 8), (3, 8, 5, 9), (1, 1, 8, 6)]
 

@@ -1,4 +1,4 @@
-"""The CUDA kernels of SGD and Adam, step by step, against their formulas in float64."""
+"""SGD and Adam on every device, step by step, against their formulas in float64."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ import pytest
 
 import fastconv as fc
 from fastconv.nn.module import numpy_dtype
+from tests.conftest import on_every_isa
 from tests.conv_check import DTYPES
-
-on_gpu_and_executor = pytest.mark.parametrize(
-    "device", ["simt", pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True
-)
 
 
 def masters(dtype, shape, names):
@@ -20,7 +17,7 @@ def masters(dtype, shape, names):
     return [generator.standard_normal(shape).astype(kind) for _ in names]
 
 
-@on_gpu_and_executor
+@on_every_isa
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "settings",
@@ -51,7 +48,7 @@ def test_sgd_follows_its_formula(settings, dtype, device):
         np.testing.assert_array_equal(device.get(low), device.get(param).astype(numpy_dtype(dtype)))
 
 
-@on_gpu_and_executor
+@on_every_isa
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1}, {"weight_decay": 0.1, "decoupled": True}])
 def test_adam_follows_its_formula(settings, dtype, device):
@@ -79,7 +76,7 @@ def test_adam_follows_its_formula(settings, dtype, device):
         np.testing.assert_array_equal(device.get(low), device.get(param).astype(numpy_dtype(dtype)))
 
 
-@on_gpu_and_executor
+@on_every_isa
 def test_optimizers_update_channels_last_memory_in_place(device):
     start, grad = masters("float32", (4, 3, 2, 5), ["param", "grad"])
     param = device.put(fc.ops.channels_last(start))
@@ -88,7 +85,7 @@ def test_optimizers_update_channels_last_memory_in_place(device):
     fc.ops.sgd_update(device.put(start[:0]), device.put(grad[:0]), lr=0.5)
 
 
-@on_gpu_and_executor
+@on_every_isa
 @pytest.mark.parametrize(
     ("call", "message"),
     [

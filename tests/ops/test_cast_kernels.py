@@ -1,4 +1,4 @@
-"""The CUDA kernels between storage types: one rounding, against NumPy."""
+"""Casts between storage types on every device: one rounding, against NumPy."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ import pytest
 
 import fastconv as fc
 from fastconv.nn.module import numpy_dtype
+from tests.conftest import on_every_isa
 from tests.conv_check import DTYPES, integers
 
-on_gpu_and_executor = pytest.mark.parametrize(
-    "device", ["simt", pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True
-)
+pytestmark = on_every_isa
 
 
-@on_gpu_and_executor
 @pytest.mark.parametrize("to", DTYPES)
 @pytest.mark.parametrize("source", DTYPES)
 def test_casts_round_once(source, to, device):
@@ -47,7 +45,6 @@ def to_bfloat16(x):
     return odd.astype(ml_dtypes.bfloat16)
 
 
-@on_gpu_and_executor
 def test_casts_keep_the_format_and_know_their_names(device):
     x = fc.ops.channels_last(integers((2, 3, 5, 7), 0, "float32"))
     y = fc.ops.cast(device.put(x), np.float16)

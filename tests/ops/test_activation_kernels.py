@@ -1,4 +1,4 @@
-"""The CUDA kernels of activations, their gradients, and bias with residual, against NumPy in float64."""
+"""Activations, their gradients, and bias with residual on every device, against NumPy in float64."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import fastconv as fc
 from fastconv.backends import registry
 from fastconv.nn.module import numpy_dtype
 from fastconv.ops.activation import ArrayProblem
+from tests.conftest import on_every_isa
 from tests.conv_check import DTYPES, integers
 from tests.ops.test_pointwise import EPSILON, FUNCTIONS, close
 
-on_gpu_and_executor = pytest.mark.parametrize(
-    "device", ["simt", pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True
-)
+pytestmark = on_every_isa
 
 
 def sigmoid(x):
@@ -31,7 +30,6 @@ GRADIENTS = {
 }
 
 
-@on_gpu_and_executor
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_activations_and_their_gradients(name, dtype, device):
@@ -47,7 +45,6 @@ def test_activations_and_their_gradients(name, dtype, device):
     np.testing.assert_allclose(gx, expected, rtol=EPSILON[dtype] * 4, atol=EPSILON[dtype])
 
 
-@on_gpu_and_executor
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_nan_and_infinity(name, device):
     x = np.float32([np.nan, np.inf])
@@ -60,7 +57,6 @@ def test_nan_and_infinity(name, device):
     np.testing.assert_array_equal(gx[0], np.float32(at_nan))
 
 
-@on_gpu_and_executor
 def test_gradients_take_any_format(device):
     x, grad = integers((2, 3, 5, 7), 0, "float32"), integers((2, 3, 5, 7), 1, "float32")
     expected = np.where(x > 0, grad, 0)
@@ -75,7 +71,6 @@ def test_gradients_take_any_format(device):
     assert fc.ops.activation_grad(device.put(x[:0]), device.put(grad[:0]), "relu").shape == (0, 3, 5, 7)
 
 
-@on_gpu_and_executor
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(7, 20), (1, 1), (5, 3), (300, 8), (2, 2100), (0, 4)])
 def test_bias_activation(shape, dtype, device):
@@ -92,7 +87,6 @@ def test_bias_activation(shape, dtype, device):
         np.testing.assert_array_equal(device.get(y).astype(np.float64), expected)
 
 
-@on_gpu_and_executor
 def test_errors_name_the_argument(device):
     x = device.put(np.zeros(3, np.float32))
     with pytest.raises(fc.ShapeError, match="grad: expected the shape of x"):
