@@ -62,13 +62,15 @@ struct Winograd {
     y[kOut - 1] = V::add(m[5], y[kOut - 1]);
   }
 
-  // G g, in double, once per weight: g's polynomial at the points, over the product of (p - p') for the other points.
-  static FC_INLINE void weight(const double g[kTaps], double u[kTileIn]) {
+  // G g: g's polynomial at the points, over the product of (p - p') for the other points.
+  static FC_INLINE void weight(const Reg g[kTaps], Reg u[kTileIn]) {
     const double points[] = {0, kA, -kA, kB, -kB}, scales[] = {1, -1.5, -1.5, 6, 6};
+#pragma GCC unroll 5
     for (int i = 0; i + 1 < kTileIn; i++) {
-      double value = 0;
-      for (int tap = kTaps - 1; tap >= 0; tap--) value = value * points[i] + g[tap];
-      u[i] = value / scales[i];
+      u[i] = V::mul(V::set1(T(1 / scales[i])), g[0]);
+      double power = 1 / scales[i];
+#pragma GCC unroll 5
+      for (int tap = 1; tap < kTaps; tap++) u[i] = V::fma(V::set1(T(power *= points[i])), g[tap], u[i]);
     }
     u[kTileIn - 1] = g[kTaps - 1];
   }
@@ -281,9 +283,11 @@ int64_t winograd_workspace(const ConvProblem& d, int threads) {
   return folded_bytes<T>(d) + winograd_workspace<T>(folded(d), threads);
 }
 
-// U = G g G^T for weight(k, r, s, c), a block of channels at a time; results leave as vectors along filters.
+// U = G g G^T for weight(k, r, s, c), vectors along filters: a block of channels at a time, whose taps stay in L1.
 template <class T, int kTaps, class Weight>
 FC_INLINE void transform_weight(ThreadPool& pool, const Weight& weight, int64_t k_count, int64_t c_count, T* u) {
+  using V = Vec<T>;
+  using Reg = typename V::Reg;
   constexpr int64_t nr = Tile<T>::nr, kChannels = 16;
   const int64_t plane = packed_size<T>(k_count, c_count), panels = (k_count + nr - 1) / nr;
   const int64_t blocks = (c_count + kChannels - 1) / kChannels;
@@ -291,22 +295,23 @@ FC_INLINE void transform_weight(ThreadPool& pool, const Weight& weight, int64_t 
     const int64_t k0 = item / blocks * nr, c0 = item % blocks * kChannels;
     const int64_t filters = k_count - k0 < nr ? k_count - k0 : nr;
     for (int64_t c = c0; c < c_count && c < c0 + kChannels; c++) {
-      T lanes[kTileElements][nr] = {};
-      for (int64_t k = 0; k < filters; k++) {
-        double half[kTaps][kTileIn];  // G applied to the columns of g, transposed
+      T taps[kTaps * kTaps][nr] = {};
+      for (int64_t k = 0; k < filters; k++)
+        for (int tap = 0; tap < kTaps * kTaps; tap++) taps[tap][k] = weight(k0 + k, tap / kTaps, tap % kTaps, c);
+      for (int64_t k = 0; k < nr; k += V::width) {
+        Reg half[kTileIn][kTaps];
         for (int s = 0; s < kTaps; s++) {
-          double g[kTaps];
-          for (int r = 0; r < kTaps; r++) g[r] = double(weight(k0 + k, r, s, c));
-          Winograd<T, kTaps>::weight(g, half[s]);
+          Reg g[kTaps], t[kTileIn];
+          for (int r = 0; r < kTaps; r++) g[r] = V::load(taps[r * kTaps + s] + k);
+          Winograd<T, kTaps>::weight(g, t);
+          for (int i = 0; i < kTileIn; i++) half[i][s] = t[i];
         }
         for (int i = 0; i < kTileIn; i++) {
-          double g[kTaps], row[kTileIn];
-          for (int s = 0; s < kTaps; s++) g[s] = half[s][i];
-          Winograd<T, kTaps>::weight(g, row);
-          for (int j = 0; j < kTileIn; j++) lanes[i * kTileIn + j][k] = T(row[j]);
+          Reg t[kTileIn];
+          Winograd<T, kTaps>::weight(half[i], t);
+          for (int j = 0; j < kTileIn; j++) V::store(u + (i * kTileIn + j) * plane + k0 * c_count + c * nr + k, t[j]);
         }
       }
-      for (int e = 0; e < kTileElements; e++) memcpy(u + e * plane + k0 * c_count + c * nr, lanes[e], sizeof(lanes[e]));
     }
   });
 }

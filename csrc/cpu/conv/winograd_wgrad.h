@@ -57,20 +57,6 @@ struct WinogradGrad {
   const ConvProblem& d;
   const WinogradGradPlan& plan;
 
-  // G g for vectors: g's polynomial at the points, over the scales of Winograd::weight.
-  static FC_INLINE void transform_grad(const Reg g[kGradTaps], Reg u[kTileIn]) {
-    const Reg even_a = V::fma(V::set1(T(0.5)), g[2], g[0]), odd_a = V::fma(V::set1(T(0.5)), g[3], g[1]);
-    const Reg even_b = V::fma(V::set1(2), g[2], g[0]), odd_b = V::fma(V::set1(2), g[3], g[1]);
-    const Reg by_a = V::mul(V::set1(T(-Transform::kA / 1.5)), odd_a),
-              by_b = V::mul(V::set1(T(Transform::kB / 6)), odd_b);
-    u[0] = g[0];
-    u[1] = V::fma(V::set1(T(-1 / 1.5)), even_a, by_a);
-    u[2] = V::sub(V::mul(V::set1(T(-1 / 1.5)), even_a), by_a);
-    u[3] = V::fma(V::set1(T(1.0 / 6)), even_b, by_b);
-    u[4] = V::sub(V::mul(V::set1(T(1.0 / 6)), even_b), by_b);
-    u[5] = g[3];
-  }
-
   // W[e] of the tile of dy that begins at (p0, q0); what lies beyond dy is zero.
   FC_INLINE void grad_tile(const S* dy, int64_t p0, int64_t q0, T* out) const {
     for (int64_t k = 0; k < d.k; k += V::width) {
@@ -83,14 +69,14 @@ struct WinogradGrad {
           const bool inside = p0 + i < d.p && q0 + j < d.q;
           column[i] = inside ? load_up_to(dy + ((p0 + i) * d.q + q0 + j) * d.k + k, d.k - k) : V::set1(0);
         }
-        transform_grad(column, u);
+        Transform::weight(column, u);
 #pragma GCC unroll 6
         for (int i = 0; i < kTileIn; i++) half[i][j] = u[i];
       }
 #pragma GCC unroll 6
       for (int i = 0; i < kTileIn; i++) {
         Reg u[kTileIn];
-        transform_grad(half[i], u);
+        Transform::weight(half[i], u);
 #pragma GCC unroll 6
         for (int j = 0; j < kTileIn; j++) V::store(out + (i * kTileIn + j) * plan.w_plane + k, u[j]);
       }

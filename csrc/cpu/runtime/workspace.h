@@ -8,6 +8,10 @@
 #include <memory>
 #include <new>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace fastconv {
 
 struct FreeDeleter {
@@ -15,10 +19,16 @@ struct FreeDeleter {
 };
 using AlignedBuffer = std::unique_ptr<char, FreeDeleter>;
 
+// Large buffers ask for huge pages: a transformed weight of 38 MB is otherwise nine thousand page faults when it is
+// made, and more than the TLB reaches when it is read.
 inline AlignedBuffer allocate_aligned(int64_t bytes) {
-  const size_t rounded = (size_t(bytes) + 63) / 64 * 64;
-  AlignedBuffer buffer(static_cast<char*>(std::aligned_alloc(64, rounded ? rounded : 64)));
+  const size_t page = bytes >= (int64_t(4) << 20) ? size_t(2) << 20 : 64;
+  const size_t rounded = (size_t(bytes) + page - 1) / page * page;
+  AlignedBuffer buffer(static_cast<char*>(std::aligned_alloc(page, rounded ? rounded : page)));
   if (!buffer) throw std::bad_alloc();
+#if defined(__linux__)
+  if (page > 64) madvise(buffer.get(), rounded, MADV_HUGEPAGE);  // where the system declines, nothing is lost
+#endif
   return buffer;
 }
 
