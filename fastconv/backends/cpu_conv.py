@@ -83,6 +83,8 @@ def _gathered(problem: ConvProblem) -> int:
 COSTS: dict[str, Callable[[ConvProblem], float]] = {
     "implicit_gemm": lambda d: _gemm_cost(d) + 4.0 * _gathered(d),
     "im2col_gemm": lambda d: _gemm_cost(d) + 30.0 * _gathered(d),
+    "depthwise": lambda d: 2.0 * d.macs,
+    "grouped": lambda d: 1.5 * d.macs,
     "reference": lambda d: 60.0 * d.macs + 1e5,
 }
 

@@ -16,13 +16,36 @@ struct ConvStore {
   S* y;
   int64_t row_stride;  // K: channels of all groups
   Activation activation;
+  T lower, upper;  // of what clamped() stores
 
   FC_INLINE ConvStore(const ConvArgs& args, int64_t row0, int64_t k0)
       : bias(args.bias ? static_cast<const T*>(args.bias) + k0 : nullptr),
         residual(args.residual ? static_cast<const S*>(args.residual) + row0 * args.problem.k + k0 : nullptr),
         y(static_cast<S*>(args.y) + row0 * args.problem.k + k0),
         row_stride(args.problem.k),
-        activation(args.activation) {}
+        activation(args.activation),
+        lower(args.activation == Activation::kNone ? -T(INFINITY) : T(0)),
+        upper(args.activation == Activation::kReLU6 ? T(6) : T(INFINITY)) {}
+
+  // None, ReLU and ReLU6 are min(upper, max(lower, sum)), bit for bit: a tile in registers may use clamped(), which has
+  // no switch, and no exponential, to be repeated for every vector.
+  FC_INLINE bool clamps() const {
+    return activation == Activation::kNone || activation == Activation::kReLU || activation == Activation::kReLU6;
+  }
+
+  // One vector of finished sums, of which the first `cols` count where `kTail`.
+  template <bool kTail>
+  FC_INLINE void clamped(typename V::Reg v, int64_t row, int64_t col, int64_t cols) const {
+    const int64_t at = row * row_stride + col;
+    if (bias) v = V::add(v, kTail ? V::load(bias + col, cols) : V::load(bias + col));
+    if (residual) v = V::add(v, kTail ? V::load(residual + at, cols) : V::load(residual + at));
+    v = V::min(V::set1(upper), V::max(V::set1(lower), v));
+    if constexpr (kTail) {
+      V::store(y + at, v, cols);
+    } else {
+      V::store(y + at, v);
+    }
+  }
 
   // The tile's arithmetic hides the time that lines of a large output take to arrive.
   FC_INLINE void prefetch(int64_t row, int64_t rows, int64_t col, int64_t cols) const {

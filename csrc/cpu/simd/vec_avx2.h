@@ -84,6 +84,12 @@ struct Vec<float> {
     const Reg second_step = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
     return mul(mul(a, first_step), second_step);
   }
+
+  using Index = __m256i;  // a lane number for every lane
+  static FC_INLINE Index index(const int32_t* lanes) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes));
+  }
+  static FC_INLINE Reg permute(Reg v, Index from) { return _mm256_permutevar8x32_ps(v, from); }  // v[from]
 };
 
 template <>
@@ -110,6 +116,16 @@ struct Vec<double> {
   static FC_INLINE Reg max_or_nan(Reg m, Reg x) {
     const __m256d take = _mm256_or_pd(_mm256_cmp_pd(x, m, _CMP_GT_OQ), _mm256_cmp_pd(x, x, _CMP_UNORD_Q));
     return _mm256_blendv_pd(m, x, take);
+  }
+
+  using Index = __m256i;  // AVX2 permutes no doubles by a register: lane i as the floats 2i and 2i + 1
+  static FC_INLINE Index index(const int32_t* lanes) {
+    const __m256i twice =
+        _mm256_slli_epi64(_mm256_cvtepi32_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(lanes))), 1);
+    return _mm256_or_si256(twice, _mm256_slli_epi64(_mm256_add_epi64(twice, _mm256_set1_epi64x(1)), 32));
+  }
+  static FC_INLINE Reg permute(Reg v, Index from) {
+    return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(v), from));
   }
 };
 

@@ -66,6 +66,10 @@ struct Vec<float> {
   }
   static FC_INLINE Reg round(Reg a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT); }
   static FC_INLINE Reg scale_by_power_of_two(Reg a, Reg n) { return _mm512_scalef_ps(a, n); }  // a * 2^n
+
+  using Index = __m512i;  // a lane number for every lane
+  static FC_INLINE Index index(const int32_t* lanes) { return _mm512_loadu_si512(lanes); }
+  static FC_INLINE Reg permute(Reg v, Index from) { return _mm512_permutexvar_ps(from, v); }  // v[from]
 };
 
 template <>
@@ -91,6 +95,12 @@ struct Vec<double> {
     const __mmask8 take = _mm512_cmp_pd_mask(x, m, _CMP_GT_OQ) | _mm512_cmp_pd_mask(x, x, _CMP_UNORD_Q);
     return _mm512_mask_blend_pd(take, m, x);
   }
+
+  using Index = __m512i;
+  static FC_INLINE Index index(const int32_t* lanes) {
+    return _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes)));
+  }
+  static FC_INLINE Reg permute(Reg v, Index from) { return _mm512_permutexvar_pd(from, v); }
 };
 
 }  // namespace fastconv::FC_ISA

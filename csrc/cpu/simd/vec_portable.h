@@ -40,6 +40,18 @@ struct PortableVec {
   static FC_INLINE Reg max(Reg a, Reg b) { return blend(a > b, a, b); }  // b where unordered
   static FC_INLINE Reg min(Reg a, Reg b) { return blend(a < b, a, b); }  // b where unordered
   static FC_INLINE Reg max_or_nan(Reg m, Reg x) { return blend((x > m) | (x != x), x, m); }
+
+  using Index = Mask;  // a lane number for every lane
+  static FC_INLINE Index index(const int32_t* lanes) {
+    Index from;
+    for (int i = 0; i < width; i++) from[i] = lanes[i];
+    return from;
+  }
+  static FC_INLINE Reg permute(Reg v, Index from) {  // v[from]
+    Reg permuted;
+    for (int i = 0; i < width; i++) permuted[i] = v[from[i]];
+    return permuted;
+  }
 };
 
 template <>
