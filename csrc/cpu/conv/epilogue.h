@@ -33,17 +33,28 @@ struct ConvStore {
     return activation == Activation::kNone || activation == Activation::kReLU || activation == Activation::kReLU6;
   }
 
-  // One vector of finished sums, of which the first `cols` count where `kTail`.
-  template <bool kTail>
-  FC_INLINE void clamped(typename V::Reg v, int64_t row, int64_t col, int64_t cols) const {
-    const int64_t at = row * row_stride + col;
-    if (bias) v = V::add(v, kTail ? V::load(bias + col, cols) : V::load(bias + col));
-    if (residual) v = V::add(v, kTail ? V::load(residual + at, cols) : V::load(residual + at));
-    v = V::min(V::set1(upper), V::max(V::set1(lower), v));
-    if constexpr (kTail) {
-      V::store(y + at, v, cols);
-    } else {
-      V::store(y + at, v);
+  // One vector of channels of `count` of N pixels, `step` apart, of which the first `cols` count where `kTail`.
+  template <int N, bool kTail>
+  FC_INLINE void clamped(const typename V::Reg (&sum)[N], int64_t count, int64_t row, int64_t step, int64_t col,
+                         int64_t cols) const {
+    const typename V::Reg low = V::set1(lower), high = V::set1(upper);
+    typename V::Reg shift = V::set1(0);
+    if (bias) shift = kTail ? load_up_to<T>(bias + col, cols) : V::load(bias + col);
+    const S* const added = residual;
+    S* const out = y;
+    const int64_t apart = step * row_stride;
+    int64_t at = row * row_stride + col;
+#pragma GCC unroll 8
+    for (int o = 0; o < N; o++, at += apart) {
+      if (o >= count) break;
+      typename V::Reg v = V::add(sum[o], shift);
+      if (added) v = V::add(v, kTail ? load_up_to<S>(added + at, cols) : V::load(added + at));
+      v = V::min(high, V::max(low, v));
+      if constexpr (kTail) {
+        store_up_to<S>(out + at, v, cols);
+      } else {
+        V::store(out + at, v);
+      }
     }
   }
 

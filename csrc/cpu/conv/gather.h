@@ -139,18 +139,17 @@ FC_INLINE void gather_rows(const StripTiles<S>& tiles, Strip<S> strip, const Gat
   const Lanes& lanes = *strip.lanes;
   int64_t full_end = first_block;
   while (full_end < last_block && lanes.full(full_end)) full_end++;
-  for (int64_t first = 0; first < columns.outputs;) {
-    const int64_t rest = columns.outputs - first;
-    const bool is_short = rest <= kShortStrip;
-    strip.count = rest < kStrip ? rest : kStrip;
-    strip.left = first * columns.stride - columns.pad;
-    const bool columns_inside = rest >= kStrip && strip.left >= 0 &&
-                                strip.left + (kStrip - 1) * columns.stride +
-                                        (columns.taps - 1) * columns.dilation < strip.w;
-    for (int64_t i = begin; i < end; i++) {
-      strip.top = i * rows.stride - rows.pad;
-      strip.pixel = (image_row + rows.first + i * rows.step) * out_w + columns.first + first * columns.step;
-      const bool inside = columns_inside && !strip.multiply_zeros;
+  for (int64_t i = begin; i < end; i++) {
+    strip.top = i * rows.stride - rows.pad;
+    const int64_t row = (image_row + rows.first + i * rows.step) * out_w;
+    for (int64_t first = 0; first < columns.outputs; first += strip.count) {
+      const int64_t rest = columns.outputs - first;
+      const bool is_short = rest <= kShortStrip;
+      strip.count = rest < kStrip ? rest : kStrip;
+      strip.left = first * columns.stride - columns.pad;
+      strip.pixel = row + columns.first + first * columns.step;
+      const bool inside = rest >= kStrip && !strip.multiply_zeros && strip.left >= 0 &&
+                          strip.left + (kStrip - 1) * columns.stride + (columns.taps - 1) * columns.dilation < strip.w;
       const auto full = is_short ? tiles.short_edge : inside ? tiles.inside : tiles.edge;
       const auto tail = is_short ? tiles.short_edge_tail : tiles.edge_tail;
       full(strip, first_block, full_end);
@@ -160,7 +159,6 @@ FC_INLINE void gather_rows(const StripTiles<S>& tiles, Strip<S> strip, const Gat
         (*strip.store)(strip.sums, strip.sums_stride, strip.pixel, strip.count, strip.first_channel, channels);
       }
     }
-    first += strip.count;
   }
 }
 

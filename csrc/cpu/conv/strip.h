@@ -56,9 +56,7 @@ FC_INLINE void store_strip(const Strip<S>& a, int64_t block, const typename Vec<
     for (int o = 0; o < kOut; o++) V::store(a.sums + o * a.sums_stride + k - a.first_channel, sum[o]);
     return;
   }
-#pragma GCC unroll 8
-  for (int o = 0; o < kOut; o++)
-    if (o < count) a.store->template clamped<kTail>(sum[o], a.pixel + o * a.step, k, cols);
+  a.store->template clamped<kOut, kTail>(sum, count, a.pixel, a.step, k, cols);
 }
 
 // dilation_w == 1, s == kS, stride == kStride. kEdge: some input column or, with multiply_zeros, some row lies outside
@@ -97,7 +95,7 @@ void strip_tile(const Strip<S>& a, int64_t begin, int64_t end) {
           if (!kEdge || uint64_t(a.left + j) < width) {
             const S* const at = line + chunk + j * a.c;
             v = kTail ? load_up_to<S>(at, a.c - first - chunk) : V::load(at);
-            if constexpr (Channels::kPermutes) v = V::permute(v, from);
+            v = Channels::kPermutes ? V::permute(v, from) : V::keep(v);
           } else {
             if (!a.multiply_zeros) continue;
             v = V::set1(0);

@@ -63,6 +63,10 @@ struct Vec<float> {
   static FC_INLINE void store(BFloat16* p, Reg v) { store16(p, narrow(v)); }
   static FC_INLINE void store(BFloat16* p, Reg v, int64_t n) { store16(p, narrow(v), n); }
 
+  static FC_INLINE Reg keep(Reg v) {  // v in a register: compilers would rather load it again for every use
+    asm("" : "+x"(v));
+    return v;
+  }
   static FC_INLINE Reg fma(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }  // a*b + c
   static FC_INLINE Reg add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
   static FC_INLINE Reg sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
@@ -106,6 +110,10 @@ struct Vec<double> {
   static FC_INLINE Reg load(const double* p, int64_t n) { return _mm256_maskload_pd(p, first(n)); }
   static FC_INLINE void store(double* p, Reg v) { _mm256_storeu_pd(p, v); }
   static FC_INLINE void store(double* p, Reg v, int64_t n) { _mm256_maskstore_pd(p, first(n), v); }
+  static FC_INLINE Reg keep(Reg v) {
+    asm("" : "+x"(v));
+    return v;
+  }
   static FC_INLINE Reg fma(Reg a, Reg b, Reg c) { return _mm256_fmadd_pd(a, b, c); }
   static FC_INLINE Reg add(Reg a, Reg b) { return _mm256_add_pd(a, b); }
   static FC_INLINE Reg sub(Reg a, Reg b) { return _mm256_sub_pd(a, b); }

@@ -53,6 +53,10 @@ struct Vec<float> {
   static FC_INLINE void store(BFloat16* p, Reg v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(v)); }
   static FC_INLINE void store(BFloat16* p, Reg v, int64_t n) { _mm256_mask_storeu_epi16(p, first(n), narrow(v)); }
 
+  static FC_INLINE Reg keep(Reg v) {  // v in a register: compilers would rather load it again for every use
+    asm("" : "+v"(v));
+    return v;
+  }
   static FC_INLINE Reg fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }  // a*b + c
   static FC_INLINE Reg add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
   static FC_INLINE Reg sub(Reg a, Reg b) { return _mm512_sub_ps(a, b); }
@@ -84,6 +88,10 @@ struct Vec<double> {
   static FC_INLINE Reg load(const double* p, int64_t n) { return _mm512_maskz_loadu_pd(first(n), p); }
   static FC_INLINE void store(double* p, Reg v) { _mm512_storeu_pd(p, v); }
   static FC_INLINE void store(double* p, Reg v, int64_t n) { _mm512_mask_storeu_pd(p, first(n), v); }
+  static FC_INLINE Reg keep(Reg v) {
+    asm("" : "+v"(v));
+    return v;
+  }
   static FC_INLINE Reg fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_pd(a, b, c); }
   static FC_INLINE Reg add(Reg a, Reg b) { return _mm512_add_pd(a, b); }
   static FC_INLINE Reg sub(Reg a, Reg b) { return _mm512_sub_pd(a, b); }
