@@ -12,7 +12,17 @@ namespace fastconv::FC_ISA {
 namespace {
 
 const ConvAlgorithm* const conv_algorithms[] = {
-    &implicit_gemm_forward, &im2col_gemm_forward, &depthwise_forward, &depthwise_input_grad, &grouped_forward, &grouped_input_grad, &reference, &reference_input_grad, &reference_weight_grad, nullptr,
+    &implicit_gemm_forward,
+    &im2col_gemm_forward,
+    &depthwise_forward,
+    &depthwise_input_grad,
+    &depthwise_weight_grad,
+    &grouped_forward,
+    &grouped_input_grad,
+    &reference,
+    &reference_input_grad,
+    &reference_weight_grad,
+    nullptr,
 };
 
 }  // namespace

@@ -42,15 +42,8 @@ FC_INLINE GatherAxis gradient_axis(int64_t phase, int64_t extent, int64_t taps, 
   const int64_t tap_step = stride / divisor, steps = dilation / divisor;
   const int64_t met = least < taps ? (taps - 1 - least) / tap_step + 1 : 0;
   const int64_t reached = met > 0 ? (phase + pad - least * dilation) / stride : 0;  // by output 0 and the least tap
-  return {(extent - phase + stride - 1) / stride,
-          met,
-          1,
-          steps,
-          (met - 1) * steps - reached,
-          phase,
-          stride,
-          least + (met - 1) * tap_step,
-          -tap_step};
+  return {(extent - phase + stride - 1) / stride, met,      1, steps, (met - 1) * steps - reached, phase, stride,
+          least + (met - 1) * tap_step,           -tap_step};
 }
 
 struct Gather {
@@ -153,9 +146,11 @@ FC_INLINE void gather_rows(const StripTiles<S>& tiles, Strip<S> strip, const Gat
       const auto full = is_short ? tiles.short_edge : inside ? tiles.inside : tiles.edge;
       const auto tail = is_short ? tiles.short_edge_tail : tiles.edge_tail;
       full(strip, first_block, full_end);
-      for (int64_t block = full_end; block < last_block; block++) (lanes.full(block) ? full : tail)(strip, block, block + 1);
+      for (int64_t block = full_end; block < last_block; block++)
+        (lanes.full(block) ? full : tail)(strip, block, block + 1);
       if (strip.sums) {
-        const int64_t last = last_block - 1, channels = lanes.first_out(last) + lanes.count_out(last) - strip.first_channel;
+        const int64_t last = last_block - 1,
+                      channels = lanes.first_out(last) + lanes.count_out(last) - strip.first_channel;
         (*strip.store)(strip.sums, strip.sums_stride, strip.pixel, strip.count, strip.first_channel, channels);
       }
     }
@@ -208,6 +203,46 @@ void gather(ThreadPool& pool, const ConvArgs& args, bool of_input) {
                      begin, end, first_block, last_block, n * g.out_h, g.out_w);
     });
   });
+}
+
+// The rows of the table. Depthwise and grouped convolution differ in how a lane finds its channels, and in what they
+// refuse.
+template <class S, class Channels, bool kOfInput>
+void run_gather(ThreadPool& pool, const ConvArgs& args) {
+  gather<S, Channels>(pool, args, kOfInput);
+}
+
+template <class S>
+int64_t gather_workspace(const ConvProblem&, int threads) {
+  return gather_scratch<S>() * threads;
+}
+
+template <class S, bool kOfInput>
+int64_t gather_elements(const ConvProblem& d) {
+  return Gather(d, kOfInput, Vec<Compute<S>>::width).form_size();
+}
+
+template <class S, bool kOfInput>
+void pack_gather_form(ThreadPool& pool, const ConvProblem& d, const void* krsc, void* form) {
+  pack_gather<S>(pool, d, kOfInput, krsc, form);
+}
+
+template <class S, class Channels, bool kOfInput>
+constexpr ConvRow gather_row(const char* form, const char* (*refuses)(const ConvProblem&)) {
+  return {run_gather<S, Channels, kOfInput>,
+          refuses,
+          gather_workspace<S>,
+          {form, gather_elements<S, kOfInput>, pack_gather_form<S, kOfInput>}};
+}
+
+template <class Channels, bool kOfInput>
+constexpr ConvAlgorithm gather_algorithm(const char* name, const char* form,
+                                         const char* (*refuses)(const ConvProblem&)) {
+  return {
+      kOfInput ? ConvOp::kInputGrad : ConvOp::kForward,
+      name,
+      {gather_row<float, Channels, kOfInput>(form, refuses), gather_row<Half, Channels, kOfInput>(form, refuses),
+       gather_row<BFloat16, Channels, kOfInput>(form, refuses), gather_row<double, Channels, kOfInput>(form, refuses)}};
 }
 
 }  // namespace fastconv::FC_ISA

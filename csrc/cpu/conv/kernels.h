@@ -7,7 +7,7 @@
 namespace fastconv::FC_ISA {
 
 extern const ConvAlgorithm implicit_gemm_forward, im2col_gemm_forward;
-extern const ConvAlgorithm depthwise_forward, depthwise_input_grad;
+extern const ConvAlgorithm depthwise_forward, depthwise_input_grad, depthwise_weight_grad;
 extern const ConvAlgorithm grouped_forward, grouped_input_grad;
 
 }  // namespace fastconv::FC_ISA

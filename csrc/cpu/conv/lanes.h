@@ -2,7 +2,8 @@
 //
 //   packed > 1    a vector holds that many whole groups: lane l is output l % out of its group l / out, and takes input
 //                 channel (l / out) in + c. A pixel's inputs of the vector are one load, and one permutation a c.
-//   packed == 1   a group fills `pieces` vectors, whose lanes all take channel c: the same load, permuted to copies of c.
+//   packed == 1   a group fills `pieces` vectors, whose lanes all take channel c: the same load, permuted to copies of
+//   c.
 //
 // Forward, in = C/groups and out = K/groups; for the input's gradient the other way round. Depthwise is in = out = 1:
 // lanes are channels, nothing is permuted. A vector's lanes: packed * out of `width`; the rest idle.

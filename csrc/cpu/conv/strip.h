@@ -23,10 +23,10 @@ struct Strip {
   using T = Compute<S>;
 
   const S* image;
-  int64_t h, w, c;     // its extents; c: channels of all groups
-  int64_t top, left;   // of the first output's window, perhaps outside
+  int64_t h, w, c;    // its extents; c: channels of all groups
+  int64_t top, left;  // of the first output's window, perhaps outside
   int64_t r, s, stride, dilation_h, dilation_w;
-  const T* weight;     // [block][r][c][s][lane], blocks `block_size` apart
+  const T* weight;  // [block][r][c][s][lane], blocks `block_size` apart
   int64_t block_size;
   bool multiply_zeros;  // what lies outside the image is a zero that is multiplied; else it is left out: a weight is
                         // finite, and the sum the same
@@ -164,7 +164,7 @@ void strip_any(const Strip<S>& a, int64_t begin, int64_t end) {
 template <class S>
 struct StripTiles {
   using Tile = void (*)(const Strip<S>& strip, int64_t begin, int64_t end);
-  Tile inside, edge, edge_tail;     // up to kStrip outputs
+  Tile inside, edge, edge_tail;      // up to kStrip outputs
   Tile short_edge, short_edge_tail;  // up to kShortStrip
 };
 
