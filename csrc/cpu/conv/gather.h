@@ -116,7 +116,7 @@ void pack_gather(ThreadPool& pool, const ConvProblem& d, bool of_input, const vo
   packed[g.form_size() - 1] = zeros;
 }
 
-inline constexpr int64_t kGatherVectors = 8;  // of channels an item: with three rows of a strip half of L1
+inline constexpr int64_t kGatherVectors = 32;  // of channels an item: whole pixels, for most images, are read in their order
 
 template <class S>
 FC_INLINE int64_t gather_scratch() {  // bytes a thread: sums of a strip whose activation takes more than a clamp
