@@ -76,15 +76,36 @@ def _gathered(problem: ConvProblem) -> int:
     return problem.n * problem.p * problem.q * problem.r * problem.s * problem.c
 
 
+def _touched(problem: ConvProblem) -> int:
+    """Elements of x and y."""
+    return problem.n * (problem.c * problem.h * problem.w + problem.k * problem.p * problem.q)
+
+
+def _strip_cost(problem: ConvProblem) -> float:
+    """Multiply-adds of vectors whose lanes are channels: idle lanes (csrc/cpu/conv/lanes.h) count as well.
+
+    A window that csrc/cpu/conv/strip.h has no tile for loads its input anew for every tap: half as fast.
+    """
+    width = {"avx512": 16, "avx2": 8}.get(isa(), 4)
+    group_c, group_k = problem.c // problem.groups, problem.k // problem.groups
+    packed = max(width // max(group_c, group_k, 1), 1)
+    used = packed * group_k
+    idle = -(-used // width) * width / max(used, 1)
+    windows = {1: (1, 2, 3, 5, 7), 2: (3, 5, 7)} if problem.c == problem.groups else {1: (1, 2, 3, 5), 2: (3,)}
+    slides = problem.dilation[1] == 1 and problem.s in windows.get(problem.stride[1], ())
+    return problem.macs * idle * (1.0 if slides else 2.0)
+
+
 # What an algorithm is expected to take, in multiply-adds of a well-fed core. Gathering costs about 4 multiply-adds'
 # time an element where it goes into L1 (implicit), and 30 where the column matrix is written to memory and read back:
-# measured on the 3x3 layers of VGG-16 and ResNet-50. The reference: a scalar multiply-add in double with a bounds check
+# measured on the 3x3 layers of VGG-16 and ResNet-50. Depthwise and narrow groups wait for L2: 4 for an element of x or y,
+# measured on the layers of MobileNet, EfficientNet and ResNeXt. The reference: a scalar multiply-add in double with a bounds check
 # is about 60 vectorised ones.
 COSTS: dict[str, Callable[[ConvProblem], float]] = {
     "implicit_gemm": lambda d: _gemm_cost(d) + 4.0 * _gathered(d),
     "im2col_gemm": lambda d: _gemm_cost(d) + 30.0 * _gathered(d),
-    "depthwise": lambda d: 2.0 * d.macs,
-    "grouped": lambda d: 1.5 * d.macs,
+    "depthwise": lambda d: _strip_cost(d) + 4.0 * _touched(d),
+    "grouped": lambda d: _strip_cost(d) + 4.0 * _touched(d),
     "reference": lambda d: 60.0 * d.macs + 1e5,
 }
 

@@ -4,7 +4,7 @@
 //                                        dy[n,p,q,c] x[n, p stride_h - pad_top + r dilation_h, ..., c]
 //   dw[c][r][s] = sum over blocks of partial, in their order
 //
-// The problem alone sets the blocks, so the order of every addition is fixed. Sums are short: at most 14 products of a
+// The problem alone sets the blocks, so the order of every addition is fixed. Sums are short: at most 28 products of a
 // segment of a row in a chain, segments of a block, blocks.
 // Registers: 2 x kS sums, 4 of dy, an input: 15 of AVX2's 16 for kS = 5 (kS = 7 has one set of sums: 7 chains are
 // enough to hide an FMA's latency).

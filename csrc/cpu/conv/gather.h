@@ -116,7 +116,8 @@ void pack_gather(ThreadPool& pool, const ConvProblem& d, bool of_input, const vo
   packed[g.form_size() - 1] = zeros;
 }
 
-inline constexpr int64_t kGatherVectors = 32;  // of channels an item: whole pixels, for most images, are read in their order
+// Vectors of channels an item: whole pixels of most images, which are then read in the order of memory.
+inline constexpr int64_t kGatherVectors = 32;
 
 template <class S>
 FC_INLINE int64_t gather_scratch() {  // bytes a thread: sums of a strip whose activation takes more than a clamp
@@ -149,8 +150,8 @@ FC_INLINE void gather_rows(const StripTiles<S>& tiles, Strip<S> strip, const Gat
       for (int64_t block = full_end; block < last_block; block++)
         (lanes.full(block) ? full : tail)(strip, block, block + 1);
       if (strip.sums) {
-        const int64_t last = last_block - 1,
-                      channels = lanes.first_out(last) + lanes.count_out(last) - strip.first_channel;
+        const int64_t end_channel = lanes.first_out(last_block - 1) + lanes.count_out(last_block - 1);
+        const int64_t channels = end_channel - strip.first_channel;
         (*strip.store)(strip.sums, strip.sums_stride, strip.pixel, strip.count, strip.first_channel, channels);
       }
     }
@@ -170,7 +171,7 @@ void gather(ThreadPool& pool, const ConvArgs& args, bool of_input) {
 
   const T* const weight = static_cast<const T*>(args.weight);
   const int64_t blocks = lanes.blocks(), block_items = (blocks + kGatherVectors - 1) / kGatherVectors;
-  // A multiply-add takes about as long as two of a product of matrices: there is little to do with what is loaded.
+  // A multiply-add takes about as long as two of a product of matrices: little is done with what is loaded.
   const int64_t row_work = 2 * g.out_w * g.d.r * g.d.s * lanes.in * (g.out_c / block_items + 1) + 1;
   const int64_t grain = kWorthAThread / row_work + 1;
   const int64_t row_items = (g.out_h + grain - 1) / grain;

@@ -113,7 +113,7 @@ void strip_tile(const Strip<S>& a, int64_t begin, int64_t end) {
 }
 
 // Any window: a weight is loaded once for the strip, an input once for every tap.
-template <class S, class Channels, bool kTail>
+template <class S, class Channels, bool kEdge, bool kTail>
 void strip_any(const Strip<S>& a, int64_t begin, int64_t end) {
   using T = Compute<S>;
   using V = Vec<T>;
@@ -139,12 +139,12 @@ void strip_any(const Strip<S>& a, int64_t begin, int64_t end) {
         if constexpr (Channels::kPermutes) from = V::index(a.permutations + (c - chunk) * V::width);
         for (int64_t s = 0; s < a.s; s++, weight += V::width) {
           const typename V::Reg tap = V::load(weight);
-          int64_t column = a.left + s * a.dilation_w;
+          uint64_t column = uint64_t(a.left + s * a.dilation_w);  // may wrap beyond the last output
 #pragma GCC unroll 8
-          for (int o = 0; o < kStrip; o++, column += a.stride) {
+          for (int o = 0; o < kStrip; o++, column += uint64_t(a.stride)) {
             typename V::Reg v;
-            if (uint64_t(column) < width) {
-              const S* const at = line + chunk + column * a.c;
+            if (!kEdge || column < width) {
+              const S* const at = line + chunk + int64_t(column) * a.c;
               v = kTail ? load_up_to<S>(at, a.c - first - chunk) : V::load(at);
               if constexpr (Channels::kPermutes) v = V::permute(v, from);
             } else {
@@ -156,7 +156,7 @@ void strip_any(const Strip<S>& a, int64_t begin, int64_t end) {
         }
       }
     }
-    store_strip<S, kStrip, kTail>(a, block, sum, a.count);
+    store_strip<S, kStrip, kTail>(a, block, sum, kEdge ? a.count : kStrip);
   }
 }
 
@@ -180,7 +180,8 @@ constexpr StripTiles<S> strip_tiles() {
 template <class S, class Channels>
 FC_INLINE StripTiles<S> strip_tiles_for(int64_t s, int64_t stride, int64_t dilation) {
   if (dilation == 1 && stride == 1) {
-    if (s == 2) return strip_tiles<S, Channels, 2, 1>();  // every other tap of 3: the gradient of stride 2
+    if (s == 1) return strip_tiles<S, Channels, 1, 1>();  // every other tap of 3, in the gradient of stride 2
+    if (s == 2) return strip_tiles<S, Channels, 2, 1>();
     if (s == 3) return strip_tiles<S, Channels, 3, 1>();
     if (s == 5) return strip_tiles<S, Channels, 5, 1>();
     if constexpr (!Channels::kPermutes)
@@ -193,8 +194,8 @@ FC_INLINE StripTiles<S> strip_tiles_for(int64_t s, int64_t stride, int64_t dilat
       if (s == 7) return strip_tiles<S, Channels, 7, 2>();
     }
   }
-  return {strip_any<S, Channels, false>, strip_any<S, Channels, false>, strip_any<S, Channels, true>,
-          strip_any<S, Channels, false>, strip_any<S, Channels, true>};
+  return {strip_any<S, Channels, false, false>, strip_any<S, Channels, true, false>, strip_any<S, Channels, true, true>,
+          strip_any<S, Channels, true, false>, strip_any<S, Channels, true, true>};
 }
 
 }  // namespace fastconv::FC_ISA
