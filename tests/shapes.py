@@ -36,6 +36,29 @@ AWKWARD = [
     "mb1ic500ih2oc3kh1",  # 1 x 1, k > one block, few columns
     "mb1ic2ih4oc600kh1",  # several column blocks
     "mb1ic3ih12oc4oh6kh4ph1sh2",  # even kernel
+    "g33mb2ic33ih9oc33oh9kh3ph1",  # depthwise, two vectors of channels and one channel
+    "g15mb1ic15ih8iw17oc15oh4ow9kh3sh2ph1",  # depthwise, one channel less than a vector; a strip's remainder
+    "g17mb1ic17ih1iw30oc17oh1ow30kh1kw5pw2",  # depthwise, a row
+    "g16mb2ic16ih11oc16oh4kh5sh3ph2",  # depthwise, stride 3: gradients of nine phases
+    "g32mb1ic32ih9iw21oc32oh9ow21kh7ph3",  # depthwise, 7 x 7
+    "g48mb1ic48ih8iw25oc48oh4ow13kh7sh2ph3",  # the same with stride 2
+    "g8mb1ic8ih2oc8oh4kh5ph3",  # depthwise, kernel > image
+    "g16mb1ic16ih12oc16oh12kh3dh1ph2",  # depthwise, dilation 2
+    "g20mb1ic20ih15oc20oh8kh5sh2ph2",  # depthwise, 5 x 5, stride 2
+    "g20mb1ic20ih15oc20oh8kh5sh2dh1ph4",  # depthwise, dilation and stride share a divisor: pixels without a tap
+    "g16mb1ic16ih9oc16oh2kh2sh6dh2",  # depthwise, stride > window
+    "g200mb1ic200ih9iw40oc200oh9ow40kh3ph1",  # depthwise, several blocks of channels; whole strips between the edges
+    "g2mb1ic2ih5iw60oc2oh5ow60kh3ph1",  # depthwise, a segment of the weight's gradient and a remainder
+    "g8mb1ic32ih9iw20oc32oh9ow20kh3ph1",  # groups of 4: whole vectors
+    "g8mb1ic24ih9iw20oc16oh5ow10kh3ph1sh2",  # 3 channels, 2 filters a group
+    "g3mb1ic15ih9oc24oh9kh3ph1",  # 5 channels, 8 filters a group
+    "g2mb1ic32ih9oc48oh9kh3ph1",  # 16 channels, 24 filters a group: a vector and a half
+    "g4mb2ic64ih7oc32oh7kh3ph1",  # 16 channels, 8 filters a group
+    "g5mb1ic5ih7oc15oh7kh5ph2",  # 1 channel, 3 filters a group
+    "g2mb1ic40ih7oc64oh7kh3ph1",  # 20 channels, 32 filters a group: more channels than lanes
+    "g4mb1ic80ih7oc12oh4kh3ph1sh2",  # 20 channels, 3 filters a group
+    "g16mb1ic32ih6oc32oh6kh3ph1",  # groups of 2
+    "g9mb1ic36ih8oc36oh8kh3dh1ph2",  # groups of 4, dilation 2: two whole vectors and a tail
 ]
 
 

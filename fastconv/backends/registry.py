@@ -6,7 +6,7 @@ cheapest row that accepts; a tuning file or ``algo=`` overrides it. A kernel of 
 
 >>> from fastconv.backends import registry
 >>> [kernel.algo for kernel in registry.kernels("conv2d", "cpu")]
-['implicit_gemm', 'im2col_gemm', 'reference']
+['implicit_gemm', 'im2col_gemm', 'depthwise', 'grouped', 'reference']
 """
 
 from __future__ import annotations

@@ -33,7 +33,16 @@ def symbols():
 @pytest.mark.parametrize("isa", ["portable", "avx2", "avx512"])
 def test_each_isa_has_its_own_kernels(symbols, isa):
     names = [name for name in symbols if f"fastconv::{isa}::" in name]
-    for family in ("gemm_tile<", "implicit_gemm<", "im2col_gemm<", "linear_dot<", "max_pool<", "softmax<"):
+    for family in (
+        "gemm_tile<",
+        "implicit_gemm<",
+        "im2col_gemm<",
+        "strip_tile<",
+        "weight_grad_row<",
+        "linear_dot<",
+        "max_pool<",
+        "softmax<",
+    ):
         assert any(f"fastconv::{isa}::{family}" in name for name in names), family
 
 
@@ -76,11 +85,29 @@ def test_wide_instructions_stay_in_their_namespace(symbols):
     assert seen["avx512"] > 50 and seen["avx2"] > 20
 
 
-@pytest.mark.parametrize(("isa", "register", "rows"), [("avx512", "zmm", 14), ("avx2", "ymm", 6)])
-def test_the_register_tile_does_not_spill(symbols, isa, register, rows):
-    """The full tile keeps its accumulators in registers: no vector goes to the stack anywhere in it."""
-    tiles = {n: b for n, b in functions() if f"fastconv::{isa}::gemm_tile<float, {rows}, 2>" in n}
-    assert tiles
-    for name, body in tiles.items():
-        assert len(re.findall(r"vfmadd", body)) >= rows * 2, name
-        assert not re.search(rf"(%{register}\d+,.*\(%r[sb]p\))|(\(%r[sb]p\).*,%{register}\d+)", body), name
+# Per ISA, the inner kernels and the multiply-adds that a full one holds: rows x vectors; a strip's outputs x taps of a row.
+INNER_KERNELS = {
+    "avx512": {"gemm_tile<float, 14, 2>": 28, "outer_tile<float, 14, 2>": 28},
+    "avx2": {"gemm_tile<float, 6, 2>": 12, "outer_tile<float, 6, 2>": 12},
+}
+for _kernels in INNER_KERNELS.values():
+    for _s, _stride in ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2)):
+        for _edge in ("false", "true"):
+            _kernels[f"strip_tile<float, OwnChannel, {_s}, {_stride}, 7, {_edge}, false>"] = 7 * _s
+        _kernels[f"weight_grad_row<float, {_s}, {_stride}, false>"] = 4 * _s
+    for _s, _stride in ((3, 1), (3, 2), (5, 1)):
+        for _edge in ("false", "true"):
+            _kernels[f"strip_tile<float, GroupChannels, {_s}, {_stride}, 7, {_edge}, false>"] = 7 * _s
+
+
+@pytest.mark.parametrize(("isa", "register"), [("avx512", "zmm"), ("avx2", "ymm")])
+def test_inner_kernels_do_not_spill(symbols, isa, register):
+    """They keep their sums in registers: no vector goes to the stack anywhere in them."""
+    namespace = f"fastconv::{isa}::"
+    bodies = {name: body for name, body in functions() if namespace in name}
+    for kernel, multiply_adds in INNER_KERNELS[isa].items():
+        found = [body for name, body in bodies.items() if f" {kernel}(" in name.replace(namespace, "")]
+        assert found, kernel
+        for body in found:
+            assert len(re.findall(r"vfmadd", body)) >= multiply_adds, kernel
+            assert not re.search(rf"(%{register}\d+,.*\(%r[sb]p\))|(\(%r[sb]p\).*,%{register}\d+)", body), kernel

@@ -13,7 +13,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.nn.module import numpy_dtype
-from tests.conv_check import ALGORITHMS, DTYPES
+from tests.conv_check import ALGORITHMS, DTYPES, GRADIENTS, algorithms, takes
 from tests.shapes import awkward
 
 BATCH = 5
@@ -30,8 +30,7 @@ def operands(problem, batch, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("algo", ALGORITHMS)
-@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+@pytest.mark.parametrize(("problem", "algo"), [(p, a) for p in PROBLEMS for a in ALGORITHMS if takes(a, p)], ids=str)
 def test_threads_and_batch_do_not_change_bits(problem, algo, dtype, isa, threads):
     x, w, arguments = operands(problem, BATCH, dtype)
     threads(1)
@@ -41,6 +40,29 @@ def test_threads_and_batch_do_not_change_bits(problem, algo, dtype, isa, threads
         np.testing.assert_array_equal(fc.ops.conv2d(x, w, *arguments, algo=algo), expected)
     for i in range(BATCH):
         np.testing.assert_array_equal(fc.ops.conv2d(x[i : i + 1], w, *arguments, algo=algo)[0], expected[i])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("problem", "op", "algo"),
+    [(p, op, a) for p in PROBLEMS for op in GRADIENTS for a in algorithms(op) if takes(a, p, op)],
+    ids=str,
+)
+def test_threads_do_not_change_the_bits_of_gradients(problem, op, algo, dtype, isa, threads):
+    x, w, (_, *arguments) = operands(problem, BATCH, dtype)
+    grad = np.random.default_rng(8).standard_normal((BATCH, *problem.y_shape[1:])).astype(x.dtype)
+    results = []
+    for count in (1, 2, 3, 8):
+        threads(count)
+        if op == "conv2d_input_grad":
+            results.append(fc.ops.conv2d_input_grad(grad, w, x.shape, *arguments, algo=algo))
+        else:
+            results.append(fc.ops.conv2d_weight_grad(grad, x, w.shape, *arguments, algo=algo))
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+    for i in range(BATCH) if op == "conv2d_input_grad" else ():
+        alone = fc.ops.conv2d_input_grad(grad[i : i + 1], w, (1, *x.shape[1:]), *arguments, algo=algo)
+        np.testing.assert_array_equal(alone[0], results[0][i])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -95,7 +95,8 @@ FC_INLINE WinogradPlan plan_winograd(const ConvProblem& d, int threads) {
   const auto odd_lines = [&](int64_t n) __attribute__((always_inline)) { return (ceil_div(n, 16) | 1) * 16; };
   WinogradPlan plan{};
   plan.rows = ceil_div(d.p, out), plan.columns = ceil_div(d.q, out);
-  plan.tiles = d.n * plan.rows * plan.columns;
+  plan.tiles =
+      d.n * plan.rows * plan.columns > 0 ? d.n * plan.rows * plan.columns : 1;  // an empty problem is never run
   const int64_t panels = ceil_div(d.k, nr);
   // V and M of a block share L2; below two panels of tiles U passes too often for its bandwidth.
   const int64_t in_l2 = kWinogradL2 / (kTileElements * int64_t(sizeof(T)) * (d.c + panels * nr));

@@ -77,6 +77,10 @@ struct Vec<float> {
   static FC_INLINE void store(BFloat16* p, Reg v) { store16(p, narrow(v)); }
   static FC_INLINE void store(BFloat16* p, Reg v, int64_t n) { store16(p, narrow(v), n); }
 
+  static FC_INLINE Reg keep(Reg v) {  // v in a register: compilers would rather load it again for every use
+    asm("" : "+x"(v));
+    return v;
+  }
   static FC_INLINE Reg fma(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }  // a*b + c
   static FC_INLINE Reg add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
   static FC_INLINE Reg sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
@@ -120,6 +124,12 @@ struct Vec<float> {
     const Reg second_step = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
     return mul(mul(a, first_step), second_step);
   }
+
+  using Lanes = __m256i;  // a lane number for every lane
+  static FC_INLINE Lanes lanes(const int32_t* from) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  }
+  static FC_INLINE Reg permute(Reg v, Lanes from) { return _mm256_permutevar8x32_ps(v, from); }  // v[from]
 };
 
 template <>
@@ -134,6 +144,10 @@ struct Vec<double> {
   static FC_INLINE Reg load(const double* p, int64_t n) { return _mm256_maskload_pd(p, first(n)); }
   static FC_INLINE void store(double* p, Reg v) { _mm256_storeu_pd(p, v); }
   static FC_INLINE void store(double* p, Reg v, int64_t n) { _mm256_maskstore_pd(p, first(n), v); }
+  static FC_INLINE Reg keep(Reg v) {
+    asm("" : "+x"(v));
+    return v;
+  }
   static FC_INLINE Reg fma(Reg a, Reg b, Reg c) { return _mm256_fmadd_pd(a, b, c); }
   static FC_INLINE Reg add(Reg a, Reg b) { return _mm256_add_pd(a, b); }
   static FC_INLINE Reg sub(Reg a, Reg b) { return _mm256_sub_pd(a, b); }
@@ -159,6 +173,16 @@ struct Vec<double> {
   static FC_INLINE void store_index(int64_t* p, Index v, int64_t n) { Quad::store(p, v, n); }
   static FC_INLINE Mask index_is(const int64_t* p, int64_t i, int64_t n) {
     return _mm256_castsi256_pd(Quad::equal(p, i, n));
+  }
+
+  using Lanes = __m256i;  // AVX2 permutes no doubles by a register: lane i as the floats 2i and 2i + 1
+  static FC_INLINE Lanes lanes(const int32_t* from) {
+    const __m256i twice =
+        _mm256_slli_epi64(_mm256_cvtepi32_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))), 1);
+    return _mm256_or_si256(twice, _mm256_slli_epi64(_mm256_add_epi64(twice, _mm256_set1_epi64x(1)), 32));
+  }
+  static FC_INLINE Reg permute(Reg v, Lanes from) {
+    return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(v), from));
   }
 };
 

@@ -53,6 +53,10 @@ struct Vec<float> {
   static FC_INLINE void store(BFloat16* p, Reg v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(v)); }
   static FC_INLINE void store(BFloat16* p, Reg v, int64_t n) { _mm256_mask_storeu_epi16(p, first(n), narrow(v)); }
 
+  static FC_INLINE Reg keep(Reg v) {  // v in a register: compilers would rather load it again for every use
+    asm("" : "+v"(v));
+    return v;
+  }
   static FC_INLINE Reg fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }  // a*b + c
   static FC_INLINE Reg add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
   static FC_INLINE Reg sub(Reg a, Reg b) { return _mm512_sub_ps(a, b); }
@@ -88,6 +92,10 @@ struct Vec<float> {
 
   static FC_INLINE Reg round(Reg a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT); }
   static FC_INLINE Reg scale_by_power_of_two(Reg a, Reg n) { return _mm512_scalef_ps(a, n); }  // a * 2^n
+
+  using Lanes = __m512i;  // a lane number for every lane
+  static FC_INLINE Lanes lanes(const int32_t* from) { return _mm512_loadu_si512(from); }
+  static FC_INLINE Reg permute(Reg v, Lanes from) { return _mm512_permutexvar_ps(from, v); }  // v[from]
 };
 
 template <>
@@ -102,6 +110,10 @@ struct Vec<double> {
   static FC_INLINE Reg load(const double* p, int64_t n) { return _mm512_maskz_loadu_pd(first(n), p); }
   static FC_INLINE void store(double* p, Reg v) { _mm512_storeu_pd(p, v); }
   static FC_INLINE void store(double* p, Reg v, int64_t n) { _mm512_mask_storeu_pd(p, first(n), v); }
+  static FC_INLINE Reg keep(Reg v) {
+    asm("" : "+v"(v));
+    return v;
+  }
   static FC_INLINE Reg fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_pd(a, b, c); }
   static FC_INLINE Reg add(Reg a, Reg b) { return _mm512_add_pd(a, b); }
   static FC_INLINE Reg sub(Reg a, Reg b) { return _mm512_sub_pd(a, b); }
@@ -126,6 +138,12 @@ struct Vec<double> {
   static FC_INLINE Mask index_is(const int64_t* p, int64_t i, int64_t n) {
     return _mm512_mask_cmpeq_epi64_mask(first(n), _mm512_maskz_loadu_epi64(first(n), p), _mm512_set1_epi64(i));
   }
+
+  using Lanes = __m512i;
+  static FC_INLINE Lanes lanes(const int32_t* from) {
+    return _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  }
+  static FC_INLINE Reg permute(Reg v, Lanes from) { return _mm512_permutexvar_pd(from, v); }
 };
 
 }  // namespace fastconv::FC_ISA

@@ -31,6 +31,7 @@ struct PortableVec {
   static FC_INLINE void store(T* p, Reg v, int64_t n) {
     for (int64_t i = 0; i < n; i++) p[i] = v[i];
   }
+  static FC_INLINE Reg keep(Reg v) { return v; }  // nothing to gain: loads are no operands of products and sums alike
   static FC_INLINE Reg fma(Reg a, Reg b, Reg c) { return a * b + c; }
   static FC_INLINE Reg add(Reg a, Reg b) { return a + b; }
   static FC_INLINE Reg sub(Reg a, Reg b) { return a - b; }
@@ -60,6 +61,18 @@ struct PortableVec {
     Mask is{};
     for (int64_t i = 0; i < n && i < width; i++) is[i] = Int(p[i] == wanted ? -1 : 0);
     return is;
+  }
+
+  using Lanes = Mask;  // a lane number for every lane
+  static FC_INLINE Lanes lanes(const int32_t* from) {
+    Lanes all;
+    for (int i = 0; i < width; i++) all[i] = from[i];
+    return all;
+  }
+  static FC_INLINE Reg permute(Reg v, Lanes from) {  // v[from]
+    Reg permuted;
+    for (int i = 0; i < width; i++) permuted[i] = v[from[i]];
+    return permuted;
   }
 
  private:
