@@ -29,8 +29,8 @@ def current() -> Policy:
 class allow_winograd:
     """``fastconv.allow_winograd(False)`` leaves Winograd's method out of every automatic choice, in all threads.
 
-    Allowed by default: in float32 its error is that of summing directly (docs/numerics.md has the table), but a NaN
-    or Inf reaches all outputs of its tile. ``algo="winograd"`` still runs it. As ``torch.set_grad_enabled``, it acts
+    Allowed by default: in float32 its error is one and a half to three times that of summing directly (docs/numerics.md
+    has the table), and a NaN or Inf reaches all outputs of its tiles. ``algo="winograd"`` still runs it. As ``torch.set_grad_enabled``, it acts
     when called; in a ``with`` statement the setting from before comes back at the end. Raises AlgorithmError for
     anything but True and False.
 
