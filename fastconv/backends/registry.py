@@ -15,7 +15,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -188,23 +189,39 @@ def machine_key() -> str:
     return f"{name} / {platform.system()}"
 
 
-def load_tuning(path: str | os.PathLike[str] | None) -> int:
-    """Reads a tuning file, {machine: {op/device/dtype/problem: algo}}; returns the entries for this machine.
+def read_tuning(path: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
+    """What a tuning file holds: {machine: {op/device/dtype/problem: algo}}. Raises FileFormatError."""
+    try:
+        content = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise FileFormatError(f"tuning file {str(path)!r}: {error.strerror}") from None
+    except ValueError as error:
+        raise FileFormatError(f"tuning file {str(path)!r}: not JSON: {error}") from None
+    if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
+        raise FileFormatError(f"tuning file {str(path)!r}: expected an object of objects, keyed by machine")
+    return {machine: {k: str(v) for k, v in entries.items()} for machine, entries in content.items()}
 
-    None forgets the one in force. The file that FASTCONV_TUNING names is read when a kernel is first chosen.
+
+def load_tuning(path: str | os.PathLike[str] | None) -> int:
+    """Puts a tuning file's entries for this machine into force; returns how many there are.
+
+    None forgets the file in force. The one that FASTCONV_TUNING names is read when a kernel is first chosen.
     """
     global _tuning
-    entries: dict[str, str] = {}
-    if path is not None:
-        try:
-            content = json.loads(Path(path).read_text())
-        except OSError as error:
-            raise FileFormatError(f"tuning file {str(path)!r}: {error.strerror}") from None
-        except ValueError as error:
-            raise FileFormatError(f"tuning file {str(path)!r}: not JSON: {error}") from None
-        if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
-            raise FileFormatError(f"tuning file {str(path)!r}: expected an object of objects, keyed by machine")
-        entries = {str(k): str(v) for k, v in content.get(machine_key(), {}).items()}
+    entries = {} if path is None else read_tuning(path).get(machine_key(), {})
     _tuning = entries
     forget_choices()
     return len(entries)
+
+
+@contextmanager
+def untuned() -> Iterator[None]:
+    """Chooses by predicted cost alone, in this process, until it ends."""
+    global _tuning
+    before = _tuning
+    load_tuning(None)
+    try:
+        yield
+    finally:
+        _tuning = before
+        forget_choices()
