@@ -17,22 +17,23 @@ class Policy(NamedTuple):
     batch_invariant: bool  # the choice is made as for one image
 
 
-_winograd_allowed = True
+# By whether the choice is batch-invariant; made ahead, since every call of an operation asks.
+_policies = (Policy(True, False), Policy(True, True))
 _batch_invariant: ContextVar[bool] = ContextVar("fastconv_batch_invariant", default=False)
 
 
 def current() -> Policy:
     """The policy of this process and of this thread or task."""
-    return Policy(_winograd_allowed, _batch_invariant.get())
+    return _policies[_batch_invariant.get()]
 
 
 class allow_winograd:
     """``fastconv.allow_winograd(False)`` leaves Winograd's method out of every automatic choice, in all threads.
 
     Allowed by default: in float32 its error is one and a half to three times that of summing directly (docs/numerics.md
-    has the table), and a NaN or Inf reaches all outputs of its tiles. ``algo="winograd"`` still runs it. As ``torch.set_grad_enabled``, it acts
-    when called; in a ``with`` statement the setting from before comes back at the end. Raises AlgorithmError for
-    anything but True and False.
+    has the table), and a NaN or Inf reaches all outputs of its tiles. ``algo="winograd"`` still runs it. As
+    ``torch.set_grad_enabled``, it acts when called; in a ``with`` statement the setting from before comes back at the
+    end. Raises AlgorithmError for anything but True and False.
 
     >>> import numpy as np, fastconv as fc
     >>> x, w = np.ones((1, 64, 56, 56), np.float32), np.ones((64, 64, 3, 3), np.float32)
@@ -42,17 +43,17 @@ class allow_winograd:
     """
 
     def __init__(self, flag: bool) -> None:
-        global _winograd_allowed
+        global _policies
         if not isinstance(flag, bool):
             raise AlgorithmError(f"flag: expected True or False, got {flag!r}")
-        self._before, _winograd_allowed = _winograd_allowed, flag
+        self._before, _policies = _policies, (Policy(flag, False), Policy(flag, True))
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, *exc: object) -> None:
-        global _winograd_allowed
-        _winograd_allowed = self._before
+        global _policies
+        _policies = self._before
 
 
 @contextmanager

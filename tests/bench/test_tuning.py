@@ -65,14 +65,14 @@ def test_a_layer_is_measured_with_all_but_the_reference(threads):
     result = tuning.tune_layer(layer, Probe(), seconds=0.01)
     assert result is not None and set(result.seconds) == {"winograd", "implicit_gemm", "im2col_gemm"}
     assert result.chosen == registry.choose("conv2d", "cpu", PROBLEM).kernel.algo and min(result.seconds.values()) > 0
-    assert tuning.candidates("conv2d_weight_grad", PROBLEM) == ["implicit_gemm"]
-    assert tuning.tune_layer(layer, Probe(), "weight_grad", seconds=0.01) is None
 
 
-def test_the_reference_is_measured_where_nothing_else_is(monkeypatch):
-    rows = [kernel for kernel in registry.kernels("conv2d", "cpu") if kernel.algo == "reference"]
-    monkeypatch.setattr(registry, "kernels", lambda op, device: rows)
-    assert tuning.candidates("conv2d", PROBLEM) == ["reference"]
+def test_the_reference_counts_where_nothing_else_is_there(monkeypatch):
+    (layer,), rows = resolve(str(PROBLEM)), {row.algo: row for row in registry.kernels("conv2d", "cpu")}
+    for names, expected in ((["reference"], "reference"), (["implicit_gemm", "reference"], "implicit_gemm")):
+        monkeypatch.setattr(registry, "kernels", lambda op, device, names=names: [rows[name] for name in names])
+        assert tuning.candidates("conv2d", PROBLEM) == [expected]
+        assert tuning.tune_layer(layer, Probe()) is None  # nothing to choose from
 
 
 def test_layers_of_several_names_are_measured_once():
