@@ -11,6 +11,7 @@ from __future__ import annotations
 from . import models, nn, ops
 from .backends import device, devices
 from .backends.cpu import num_threads, set_num_threads
+from .backends.policy import allow_winograd, batch_invariant
 from .errors import (
     AccuracyError,
     AlgorithmError,
@@ -39,6 +40,8 @@ __all__ = [
     "ShapeError",
     "StateDictError",
     "__version__",
+    "allow_winograd",
+    "batch_invariant",
     "device",
     "devices",
     "load",

@@ -1,4 +1,4 @@
-"""The command line: info, bench, predict, prebuild. Commands only; what they do is in the packages below."""
+"""The command line: info, bench, tune, predict, prebuild. Commands only; what they do is in the packages below."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from . import __version__, _core, backends, bench, models
 from .backends import cpu, cubins, cuda, gpu, registry
+from .bench import tuning
 from .bench.peers import NAMES as PEERS
 from .bench.probe import Probe
+from .bench.work import DIRECTIONS
 from .errors import FastconvError, FileFormatError, ModelError
 from .problem import ITEM_SIZE
 
@@ -64,6 +66,12 @@ def png_file(path: str) -> str:
     return path
 
 
+def progress_bar() -> Progress:
+    """How far a command is, on stderr, where that is a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
 def run_bench(arguments: argparse.Namespace) -> None:
     """Measures a model, a suite or a problem."""
     if arguments.threads is not None:
@@ -73,9 +81,7 @@ def run_bench(arguments: argparse.Namespace) -> None:
     layers = bench.resolve(arguments.name, arguments.batch, arguments.dtype)
     report = bench.Report(arguments.name, arguments.dtype, arguments.batch, bench.describe_machine())
     probe = Probe()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress_console = Console(stderr=True)
-    with Progress(*columns, console=progress_console, transient=True, disable=not sys.stderr.isatty()) as progress:
+    with progress_bar() as progress:
         task = progress.add_task(arguments.name, total=len(layers))
         for layer in layers:
             progress.update(task, description=layer.problem.name or arguments.name)
@@ -100,6 +106,29 @@ def run_bench(arguments: argparse.Namespace) -> None:
         plot_roofline(report, arguments.plot)
 
 
+def run_tune(arguments: argparse.Namespace) -> None:
+    """Finds the fastest algorithm of every layer and writes the tuning file, after each layer."""
+    if arguments.threads is not None:
+        cpu.set_num_threads(arguments.threads)
+    path = tuning.target(arguments.output)
+    check_target(str(path))
+    layers = tuning.layers_of(arguments.names, arguments.batch, arguments.dtype)
+    directions = list(DIRECTIONS) if arguments.gradients else ["forward"]
+    probe, results = Probe(), []
+    with progress_bar() as progress:
+        task = progress.add_task("tuning", total=len(layers) * len(directions))
+        for layer, direction in product(layers, directions):
+            if result := tuning.tune_layer(layer, probe, direction, arguments.seconds):
+                results.append(result)
+                tuning.store(path, [result])
+            progress.advance(task)
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    if any(result.entry is not None for result in results):
+        console.print(tuning.table(results))
+    print(tuning.summary(results))
+    print(f"{path}: entries of {registry.machine_key()}; FASTCONV_TUNING={path} puts them into force")
+
+
 def run_predict(arguments: argparse.Namespace) -> None:
     """Names what image files show."""
     from .models.predict import load_model, predict, read_image
@@ -120,11 +149,9 @@ def run_prebuild(arguments: argparse.Namespace) -> None:
     """Compiles the CUDA kernels ahead of their first use."""
     archs = list(dict.fromkeys(arguments.arch))
     wanted = list(product(gpu.catalog(), archs))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress_console = Console(stderr=True)
     fresh = 0
     with (
-        Progress(*columns, console=progress_console, transient=True, disable=not sys.stderr.isatty()) as progress,
+        progress_bar() as progress,
         ThreadPoolExecutor(_core.available_cpus()) as pool,
     ):
         task = progress.add_task("compiling", total=len(wanted))
@@ -171,6 +198,16 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--csv", metavar="FILE", help="write all rows as CSV")
     command.add_argument("--plot", type=png_file, metavar="FILE.png", help="write a roofline")
     command.set_defaults(run=run_bench)
+
+    command = commands.add_parser("tune", help="find the fastest algorithm of each layer; write a tuning file")
+    command.add_argument("names", nargs="+", metavar="NAME", help="models, suites or problems, as bench takes them")
+    command.add_argument("--batch", type=int, metavar="N", help="batch size (default: 1, or the suite's)")
+    command.add_argument("--dtype", choices=list(ITEM_SIZE), default="float32", help="default: float32")
+    command.add_argument("--threads", type=int, metavar="N", help="threads (default: the CPUs available)")
+    command.add_argument("--seconds", type=float, default=0.5, metavar="S", help="time for each algorithm of a layer")
+    command.add_argument("--gradients", action="store_true", help="tune both gradients, too")
+    command.add_argument("--output", metavar="FILE", help="file to update (default: what FASTCONV_TUNING names)")
+    command.set_defaults(run=run_tune)
 
     command = commands.add_parser("predict", help="name what image files show")
     command.add_argument("images", nargs="+", metavar="IMAGE", help="files that Pillow reads")

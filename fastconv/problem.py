@@ -8,7 +8,7 @@ Source of the grammar: oneDNN, tests/benchdnn/doc/knobs_problem.md.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from .errors import ShapeError
@@ -71,6 +71,11 @@ class ConvProblem:
     @cached_property
     def y_shape(self) -> tuple[int, int, int, int]:
         return (self.n, self.k, self.p, self.q)
+
+    @property
+    def one_image(self) -> ConvProblem:
+        """The same for a batch of one."""
+        return replace(self, n=1)
 
     @property
     def macs(self) -> int:
@@ -174,6 +179,11 @@ class LinearProblem:
     k: int
     dtype: str = "float32"
     name: str = field(default="", compare=False)
+
+    @property
+    def one_image(self) -> LinearProblem:
+        """The same for one row of x."""
+        return replace(self, m=1)
 
     @property
     def macs(self) -> int:

@@ -80,3 +80,31 @@ def three_by_three() -> list[tuple[str, ConvProblem]]:
         for problem in network_layers(network)
         if (problem.r, problem.s) == (3, 3) and min(problem.c, problem.k) >= 64
     ]
+
+
+# What Winograd's method cuts into tiles; its own awkward problems.
+TILED = [
+    "mb1ic3ih8oc5oh12kh3ph3",  # padding beyond the kernel: the gradient's padding, 3 - 1 - 3, is negative
+    "mb2ic6ih9oc7oh14kh3kw3ph4",  # the same, several tiles and images
+    "mb1ic5ih9oc6oh8kh4ph1",  # F(3,4)
+    "mb2ic7ih7iw16oc9oh9ow18kh4ph3pw3",
+    "mb1ic5ih8oc6oh8kh5ph2",  # F(2,5)
+    "mb1ic4ih5oc3oh1kh5",  # one output of a tile of four
+    "mb1ic5ih13oc6oh7kh5ph2sh2",  # folds to 3 x 3
+    "mb1ic6ih12oc5oh6kh6ph2sh2",  # folds with no zeros in the kernel
+    "mb2ic3ih30oc17oh15kh7ph3sh2",  # a stem: folds to 4 x 4 over 12 channels
+    "mb1ic3ih43oc16oh10kh11ph2sh4",  # AlexNet's first: 3 x 3 over 48
+    "mb1ic3ih31oc4oh5kh13ph1sh5",  # the last rows and columns are never read
+    *(f"mb1ic9ih7oc{k}oh7kh3ph1" for k in (1, 15, 16, 17, 33)),  # tails of a vector, of a panel
+    *(f"mb1ic{c}ih6oc8oh6kh3ph1" for c in (1, 15, 16, 17, 33)),
+    "mb37ic8ih4oc8oh4kh3ph1",  # one tile an image: many images in a block of tiles
+    "mb3ic64ih19oc96oh19kh3ph1",  # several blocks of tiles
+    "mb1ic200ih7oc160oh7kh3ph1",  # few tiles: threads share the filters
+    "mb1ic800ih6oc40oh6kh3ph1",  # several k blocks
+]
+
+
+def tiled(dtype: str = "float32") -> list[ConvProblem]:
+    """Problems for Winograd's method, every 3 x 3 one with planes of 1 to 9 included."""
+    planes = [f"mb1ic3ih{h}iw{w}oc5oh{h}ow{w}kh3kw3ph1pw1" for h in range(1, 10) for w in range(1, 10)]
+    return [ConvProblem.parse(text, dtype) for text in TILED + planes]

@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv.backends import registry
+from fastconv.bench import tuning
+from fastconv.bench.work import DIRECTIONS
 from fastconv.cli import main
+from fastconv.problem import ConvProblem
 
 SMALL = "mb1ic8ih9oc16oh9kh3ph1"
 
@@ -36,12 +40,12 @@ def test_bench_of_a_problem_writes_everything(capsys, tmp_path, threads):
         assert algo in text
     result = json.loads(files[0].read_text())
     assert (result["schema"], result["dtype"], result["machine"]["threads"]) == (1, "float16", 2)
-    assert [row["contender"] for row in result["rows"]] == ["implicit_gemm", "im2col_gemm", "reference"]
+    assert [row["contender"] for row in result["rows"]] == ["winograd", "implicit_gemm", "im2col_gemm", "reference"]
     for row in result["rows"]:
         assert row["error"] < 1e-3 and 0 < row["min_s"] <= row["median_s"] and row["samples"] >= 1
         assert row["flops"] == 2 * 2 * 16 * 81 * 72
     with files[1].open() as file:
-        assert len(list(csv.DictReader(file))) == 3
+        assert len(list(csv.DictReader(file))) == 4
     assert files[2].read_bytes().startswith(b"\x89PNG")
 
 
@@ -104,6 +108,36 @@ def test_bench_beside_several_peers(capsys, threads, monkeypatch):
     assert "fastconv: peer onnxruntime: onnx and onnxruntime not installed (pip install" in capsys.readouterr().err
 
 
+def test_tune_writes_what_the_registry_reads(capsys, threads, tmp_path, monkeypatch):
+    threads(1)
+    path = tmp_path / "tuning.json"
+    path.write_text('{"elsewhere": {"a": "b"}}')
+    monkeypatch.setattr(tuning, "LEAST_GAIN", 0.0)  # an entry for every layer, whichever is the fastest
+    options = ["--gradients", "--seconds", "0.01", "--threads", "2", "--dtype", "float16", "--batch", "2"]
+    assert main(["tune", SMALL, SMALL, *options, "--output", str(path)]) == 0
+    text = capsys.readouterr().out
+    for part in ("mb2ic8ih9oc16oh9kh3ph1", "choices changed", "geometric mean", f"FASTCONV_TUNING={path}"):
+        assert part in text
+    content = json.loads(path.read_text())
+    assert content.pop("elsewhere") == {"a": "b"}
+    (entries,) = content.values()
+    problem = ConvProblem.parse("mb2ic8ih9oc16oh9kh3ph1", "float16")
+    several = [op for op in DIRECTIONS.values() if len(tuning.candidates(op, problem)) > 1]
+    assert list(entries) == [f"{op}/cpu/float16/{problem}" for op in several] and several[0] == "conv2d"
+    try:
+        assert registry.load_tuning(path) == len(several)
+    finally:
+        registry.load_tuning(None)
+
+
+def test_tune_updates_the_file_of_the_environment(capsys, threads, tmp_path, monkeypatch):
+    threads(1)
+    path = tmp_path / "new.json"
+    monkeypatch.setenv("FASTCONV_TUNING", str(path))
+    assert main(["tune", "mb1ic8ih5oc4kh1", "--seconds", "0.01"]) == 0
+    assert str(path) in capsys.readouterr().out and set(json.loads(path.read_text())) == {registry.machine_key()}
+
+
 @pytest.fixture
 def weights(tmp_path):
     path = tmp_path / "lenet.safetensors"
@@ -131,7 +165,8 @@ def test_predict_with_labels(weights, image, tmp_path, capsys):
     assert len(lines) == 2 and lines[0] == lines[1] and lines[0].count("digit-") == 3 and lines[0].count("%") == 3
 
 
-def test_every_failure_is_one_line_and_status_2(weights, image, tmp_path, capsys):
+def test_every_failure_is_one_line_and_status_2(weights, image, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("FASTCONV_TUNING", raising=False)
     text = tmp_path / "text.png"
     text.write_text("not an image")
     short = tmp_path / "short.txt"
@@ -150,6 +185,13 @@ def test_every_failure_is_one_line_and_status_2(weights, image, tmp_path, capsys
         "no filters": (["bench", "mb1ic8ih8oc0kh3"], "mb, ic and oc must be at least 1"),
         "json": (["bench", SMALL, "--json", str(tmp_path / "no" / "r.json")], "cannot be written"),
         "csv": (["bench", SMALL, "--csv", str(tmp_path)], "cannot be written"),
+        "nowhere to write": (
+            ["tune", SMALL],
+            "output: expected a file to write to, as --output FILE or in FASTCONV_TUNING",
+        ),
+        "tuning file": (["tune", SMALL, "--output", str(short)], "not JSON"),
+        "tuning folder": (["tune", SMALL, "--output", str(tmp_path / "no" / "t.json")], "cannot be written"),
+        "nothing to tune": (["tune", "lenet6", "--output", str(tmp_path / "t.json")], "is not a model, a suite or a"),
         "model": ([*predict[:3], "lenet6", *predict[4:]], "model: expected one of"),
         "weights": ([*predict[:-1], "missing.safetensors"], "'missing.safetensors': no such file"),
         "other model's weights": (

@@ -50,7 +50,7 @@ def test_the_examples_print_what_is_shown(page, examples, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/cuda.md", "docs/simt.md"]
+    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/cuda.md", "docs/numerics.md", "docs/simt.md"]
 )
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http|#)([^)#]+)", (ROOT / page).read_text()):

@@ -12,6 +12,7 @@ from .cpu import ACTIVATION_CODE, DTYPE_CODE, Array, core_problem, isa
 from .cpu_cost import cost
 from .registry import Kernel, register
 
+_TRANSFORMS = ("winograd",)  # these multiply transformed tiles, and so round otherwise than the direct method
 OPS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")  # csrc/cpu/conv/conv.h: ConvOp
 
 
@@ -83,5 +84,6 @@ for _op, _algo, _codes in _core.conv_algorithms():
             partial(_refusal, _op, _algo),
             partial(_workspace, _op, _algo),
             partial(cost, _op, _algo),
+            direct=_algo not in _TRANSFORMS,
         )
     )

@@ -2,11 +2,12 @@
 
 A `Kernel` is a row: an operation, a device, an algorithm's name, the dtypes it takes, a predicate that returns
 ``None`` or the reason for refusing, the workspace it needs, and what it is expected to cost. `choose` picks the
-cheapest row that accepts; a tuning file or ``algo=`` overrides it. A kernel of yours goes through the same table:
+cheapest row that accepts and that the policies (policy.py) let through; a tuning file or ``algo=`` overrides the costs.
+A kernel of yours goes through the same table:
 
 >>> from fastconv.backends import registry
 >>> [kernel.algo for kernel in registry.kernels("conv2d", "cpu")]
-['implicit_gemm', 'im2col_gemm', 'depthwise', 'grouped', 'reference']
+['winograd', 'implicit_gemm', 'im2col_gemm', 'depthwise', 'grouped', 'reference']
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import AlgorithmError, FileFormatError
+from . import policy
+from .policy import Policy
 
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 
@@ -29,6 +33,11 @@ class Problem(Protocol):
 
     @property
     def dtype(self) -> str: ...
+
+    @property
+    def one_image(self) -> Problem:
+        """The same problem for a batch of one; itself where it has no batch."""
+        ...
 
 
 def _accepts(problem: Any) -> str | None:
@@ -49,7 +58,8 @@ class Kernel:
 
     `run` is called with the problem and the operation's arrays (channels-last, dense, already allocated); the
     signature for each operation is that of the functions in fastconv.backends.cpu_conv, cpu_pool and their neighbours. `cost` is in
-    multiply-adds of a well-fed core, or any unit that all kernels of the operation share.
+    multiply-adds of a well-fed core, or any unit that all kernels of the operation share. `direct` says that the products
+    it sums are the direct method's own, so that it rounds as that does.
     """
 
     op: str
@@ -60,6 +70,7 @@ class Kernel:
     refuses: Callable[[Any], str | None] = _accepts
     workspace: Callable[[Any], int] = _nothing
     cost: Callable[[Any], float] = _unit_cost
+    direct: bool = True
 
     def refusal(self, problem: Problem) -> str | None:
         """Why this kernel does not take the problem, or None."""
@@ -77,7 +88,7 @@ class Choice:
 
 
 _table: list[Kernel] = []
-_choices: dict[tuple[str, str, Problem, str | None], Choice] = {}
+_choices: dict[tuple[str, str, Problem, str | None, Policy], Choice] = {}
 _tuning: dict[str, str] | None = None  # read on first use
 _CHOICES_KEPT = 4096
 
@@ -103,19 +114,32 @@ def kernels(op: str, device: str) -> list[Kernel]:
 def choose(op: str, device: str, problem: Problem, algo: str | None = None) -> Choice:
     """The kernel for a problem: `algo` if given, else the tuning file's, else the cheapest that accepts.
 
-    Raises AlgorithmError with every kernel's reason where none can do it.
+    The policy in force rules the last two. Raises AlgorithmError with every kernel's reason where none can do it.
     """
-    key = (op, device, problem, algo)
+    rule = policy.current()
+    key = (op, device, problem, algo, rule)
     choice = _choices.get(key)
     if choice is None:
-        choice = _choose(op, device, problem, algo)
+        choice = _choose(op, device, problem, algo, rule)
         if len(_choices) >= _CHOICES_KEPT:
             _choices.clear()
         _choices[key] = choice
     return choice
 
 
-def _choose(op: str, device: str, problem: Problem, algo: str | None) -> Choice:
+def seen(problem: Problem, rule: Policy) -> Problem:
+    """The problem that an automatic choice is made for."""
+    return problem.one_image if rule.batch_invariant else problem
+
+
+def passed_over(kernel: Kernel, problem: Problem, rule: Policy) -> str | None:
+    """Why an automatic choice leaves a kernel out, or None: it refuses, or the policy does."""
+    if reason := kernel.refusal(problem) or kernel.refusal(seen(problem, rule)):
+        return reason
+    return None if rule.winograd or kernel.direct else "allow_winograd(False) is in force"
+
+
+def _choose(op: str, device: str, problem: Problem, algo: str | None, rule: Policy) -> Choice:
     rows = kernels(op, device)
     names = ", ".join(k.algo for k in rows) or "none"
     if algo is not None:
@@ -127,16 +151,19 @@ def _choose(op: str, device: str, problem: Problem, algo: str | None) -> Choice:
         raise AlgorithmError(f"algo: no {op} kernel {algo!r} on device {device!r}; expected one of: {names}")
     if _tuning is None:
         load_tuning(os.environ.get("FASTCONV_TUNING") or None)
-    tuned = (_tuning or {}).get(tuning_key(op, device, problem))
-    for kernel in rows:
-        if kernel.algo == tuned and kernel.refusal(problem) is None:
-            return Choice(kernel, "the tuning file says so")
-    willing = [k for k in rows if k.refusal(problem) is None]
+    willing = [k for k in rows if passed_over(k, problem, rule) is None]
     if not willing:
-        reasons = "; ".join(f"{k.algo}: {k.refusal(problem)}" for k in rows) or "no kernel is registered"
+        reasons = "; ".join(f"{k.algo}: {passed_over(k, problem, rule)}" for k in rows) or "no kernel is registered"
         raise AlgorithmError(f"no {op} kernel on device {device!r} takes {problem}: {reasons}")
+    problem = seen(problem, rule)
+    tuned = (_tuning or {}).get(tuning_key(op, device, problem))
+    for kernel in willing:
+        if kernel.algo == tuned:
+            return Choice(kernel, "the tuning file says so")
     best = min(willing, key=lambda k: k.cost(problem))
-    return Choice(best, "the only one that accepts" if len(willing) == 1 else "lowest predicted cost")
+    if len(willing) == 1:
+        return Choice(best, "the only one that accepts")
+    return Choice(best, "lowest predicted cost" + (" for one image" if rule.batch_invariant else ""))
 
 
 def forget_choices() -> None:
@@ -162,23 +189,39 @@ def machine_key() -> str:
     return f"{name} / {platform.system()}"
 
 
-def load_tuning(path: str | os.PathLike[str] | None) -> int:
-    """Reads a tuning file, {machine: {op/device/dtype/problem: algo}}; returns the entries for this machine.
+def read_tuning(path: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
+    """What a tuning file holds: {machine: {op/device/dtype/problem: algo}}. Raises FileFormatError."""
+    try:
+        content = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise FileFormatError(f"tuning file {str(path)!r}: {error.strerror}") from None
+    except ValueError as error:
+        raise FileFormatError(f"tuning file {str(path)!r}: not JSON: {error}") from None
+    if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
+        raise FileFormatError(f"tuning file {str(path)!r}: expected an object of objects, keyed by machine")
+    return {machine: {k: str(v) for k, v in entries.items()} for machine, entries in content.items()}
 
-    None forgets the one in force. The file that FASTCONV_TUNING names is read when a kernel is first chosen.
+
+def load_tuning(path: str | os.PathLike[str] | None) -> int:
+    """Puts a tuning file's entries for this machine into force; returns how many there are.
+
+    None forgets the file in force. The one that FASTCONV_TUNING names is read when a kernel is first chosen.
     """
     global _tuning
-    entries: dict[str, str] = {}
-    if path is not None:
-        try:
-            content = json.loads(Path(path).read_text())
-        except OSError as error:
-            raise FileFormatError(f"tuning file {str(path)!r}: {error.strerror}") from None
-        except ValueError as error:
-            raise FileFormatError(f"tuning file {str(path)!r}: not JSON: {error}") from None
-        if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
-            raise FileFormatError(f"tuning file {str(path)!r}: expected an object of objects, keyed by machine")
-        entries = {str(k): str(v) for k, v in content.get(machine_key(), {}).items()}
+    entries = {} if path is None else read_tuning(path).get(machine_key(), {})
     _tuning = entries
     forget_choices()
     return len(entries)
+
+
+@contextmanager
+def untuned() -> Iterator[None]:
+    """Chooses by predicted cost alone, in this process, until it ends."""
+    global _tuning
+    before = _tuning
+    load_tuning(None)
+    try:
+        yield
+    finally:
+        _tuning = before
+        forget_choices()

@@ -97,7 +97,7 @@ def measure_layer(
     layer: Layer,
     probe: Probe,
     *,
-    algo: str | None = None,
+    algo: str | Sequence[str] | None = None,
     peers: Sequence[str] = (),
     direction: str = "forward",
     seconds: float = 0.5,
@@ -108,6 +108,7 @@ def measure_layer(
     """Rows for our contenders and the peers', timed in turn for about `seconds` each.
 
     Args:
+        algo: an algorithm, several, "all", or None for the registry's choice.
         least_samples: how many each contender gets even where that takes longer, unless one of them has spent
             `patience` times `seconds`.
         tolerance: the largest relative error that is let through to be timed; None times whatever comes.

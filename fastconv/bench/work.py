@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -101,13 +101,15 @@ def call_of(work: Work, algo: str | None = None) -> Call:
     return partial(ops.conv2d, work.x, weight, work.bias, *geometry, activation="relu", algo=algo, out=out)
 
 
-def contenders(work: Work, algo: str | None) -> dict[str, tuple[Call, bool]]:
-    """{algorithm: (function to time, whether it is the registry's choice)} for `algo`, or for "all".
+def contenders(work: Work, algo: str | Sequence[str] | None) -> dict[str, tuple[Call, bool]]:
+    """{algorithm: (function to time, whether it is the registry's choice)} for `algo`, for several, or for "all".
 
     A convolution's algorithm leaves linear layers to the registry, and the other way round.
     """
     op, problem = work.op, work.problem
     choice = registry.choose(op, "cpu", problem).kernel.algo
+    if algo is not None and not isinstance(algo, str):
+        return {name: (call_of(work, name), name == choice) for name in algo}
     own, other = ({k.algo for k in registry.kernels(name, "cpu")} for name in (op, _OTHER[op]))
     names = [k.algo for k in registry.kernels(op, "cpu") if k.refusal(problem) is None]
     if algo is None or (algo != "all" and algo not in own and algo in other):

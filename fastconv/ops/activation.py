@@ -19,6 +19,11 @@ class ArrayProblem:
     shape: tuple[int, ...]
     dtype: str
 
+    @property
+    def one_image(self) -> ArrayProblem:
+        """Itself: no extent is known to be a batch."""
+        return self
+
     def __str__(self) -> str:
         return "x".join(str(extent) for extent in self.shape)
 

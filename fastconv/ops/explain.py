@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..backends import registry
+from ..backends import policy, registry
 from ..backends.placement import device_of
 from ..errors import AlgorithmError
 from ..problem import ConvProblem, LinearProblem
@@ -151,7 +151,7 @@ def algorithms(op: str, *args: Any, **kwargs: Any) -> list[str]:
     >>> import numpy as np, fastconv as fc
     >>> x, w = np.zeros((1, 8, 9, 9), np.float32), np.zeros((4, 8, 3, 3), np.float32)
     >>> fc.ops.algorithms("conv2d", x, w)
-    ['implicit_gemm', 'im2col_gemm', 'reference']
+    ['winograd', 'implicit_gemm', 'im2col_gemm', 'reference']
     """
     problem, _, device = _call(op, args, kwargs)
     return [k.algo for k in registry.kernels(op, device) if k.refusal(problem) is None]
@@ -160,17 +160,19 @@ def algorithms(op: str, *args: Any, **kwargs: Any) -> list[str]:
 def explain(op: str, *args: Any, **kwargs: Any) -> Explanation:
     """What ``fastconv.ops.conv2d(*args, **kwargs)`` (its gradients, or ``linear``) would do: print the result."""
     problem, conversions, device = _call(op, args, kwargs)
-    choice = registry.choose(op, device, problem, kwargs.get("algo"))
+    asked, rule = kwargs.get("algo"), policy.current()
+    choice = registry.choose(op, device, problem, asked)
     candidates = []
     for kernel in registry.kernels(op, device):
-        refusal = kernel.refusal(problem)
+        # What is asked for by name need not please the policy.
+        refusal = kernel.refusal(problem) if kernel.algo == asked else registry.passed_over(kernel, problem, rule)
         takes = refusal is None
         candidates.append(
             Candidate(
                 kernel.algo,
                 refusal,
                 kernel.workspace(problem) if takes else 0,
-                kernel.cost(problem) if takes else float("inf"),
+                kernel.cost(registry.seen(problem, rule)) if takes else float("inf"),
             )
         )
     return Explanation(op, device, problem, tuple(candidates), choice.kernel.algo, choice.reason, conversions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -57,6 +57,11 @@ class PoolProblem:
     def y_shape(self) -> tuple[int, int, int, int]:
         rows, cols = self.windows
         return (self.n, self.c, len(rows[0]), len(cols[0]))
+
+    @property
+    def one_image(self) -> PoolProblem:
+        """The same for a batch of one."""
+        return replace(self, n=1)
 
     def __str__(self) -> str:
         return f"mb{self.n}ic{self.c}ih{self.h}iw{self.w} windows {self.rows[1:]} x {self.cols[1:]}"
