@@ -77,7 +77,7 @@ class BuildPerISA(build_ext):
     def finalize_options(self) -> None:
         super().finalize_options()
         sanitizers = os.environ.get("FASTCONV_SANITIZE", "")
-        self.extra = ["-g"] if not sanitizers else ["-g", f"-fsanitize={sanitizers}", "-fno-omit-frame-pointer"]
+        self.extra = ["-g1"] if not sanitizers else ["-g1", f"-fsanitize={sanitizers}", "-fno-omit-frame-pointer"]
         self.link_extra = [f"-fsanitize={sanitizers}"] if sanitizers else []
         if os.environ.get("FASTCONV_WERROR") == "1":
             self.extra.append("-Werror")

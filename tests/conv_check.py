@@ -20,8 +20,8 @@ DTYPES = ("float32", "float16", "bfloat16", "float64")
 
 
 def algorithms(op: str) -> tuple[str, ...]:
-    """The names of the CPU's kernels for an operation."""
-    return tuple(kernel.algo for kernel in registry.kernels(op, "cpu"))
+    """The names of the CPU's kernels for an operation that sum the direct method's products: exact on integers."""
+    return tuple(kernel.algo for kernel in registry.kernels(op, "cpu") if kernel.direct)
 
 
 ALGORITHMS = algorithms("conv2d")

@@ -11,10 +11,8 @@ template <class S>
 FC_INLINE Finish<S> finish_of(const ConvArgs& args, int64_t row0, int64_t k0) {
   const int64_t first = row0 * args.problem.k + k0;
   return {args.bias ? static_cast<const Compute<S>*>(args.bias) + k0 : nullptr,
-          args.residual ? static_cast<const S*>(args.residual) + first : nullptr,
-          static_cast<S*>(args.y) + first,
-          args.activation,
-          {}};
+          args.residual ? static_cast<const S*>(args.residual) + first : nullptr, static_cast<S*>(args.y) + first,
+          args.activation};
 }
 
 template <class S>
@@ -31,7 +29,7 @@ struct ConvStore {
   FC_INLINE void clamped(const typename Finish<S>::Reg (&sum)[N], int64_t count, int64_t row, int64_t step, int64_t col,
                          int64_t cols) const {
     using V = Vec<Compute<S>>;
-    const typename V::Reg low = V::set1(whole.lower()), high = V::set1(whole.upper());
+    const typename V::Reg low = V::set1(whole.lower), high = V::set1(whole.upper);
     typename V::Reg shift = V::set1(0);
     if (whole.bias) shift = kTail ? load_up_to(whole.bias + col, cols) : V::load(whole.bias + col);
     const S* const added = whole.residual;

@@ -114,7 +114,7 @@ void implicit_dgrad(ThreadPool& pool, const ConvArgs& args) {
   const T* weight = static_cast<const T*>(args.weight);
   for (int64_t index = 0; index < phase_count(d); index++) {
     const Phase phase = phase_of(d, index);
-    const Finish<S> whole{nullptr, nullptr, static_cast<S*>(args.y), Activation::kNone, {}};
+    const Finish<S> whole{nullptr, nullptr, static_cast<S*>(args.y), Activation::kNone};
     implicit_product<S>(pool, phase.problem, static_cast<const S*>(args.x), weight, args,
                         [&](int64_t group) __attribute__((always_inline)) {
                           PhaseStore<S> store{whole, d, phase};

@@ -76,7 +76,7 @@ struct ImageWindows {
   // apart. D is the compute type (GEMM panel) or S itself (explicit column matrix).
   template <class D>
   FC_INLINE void load(D* dst, int64_t stride, int64_t row, int64_t rows, int64_t k0, int64_t kc) const {
-    if (run == 0) return;  // no channels: no values
+    if (kc == 0) return;  // no channels, or no taps: no values
     int64_t n = row / (d.p * d.q), p = row / d.q % d.p, q = row % d.q;
     const int64_t first_run = k0 / run, begin = k0 % run;  // divided once, not per pixel
     const int64_t first_r = merged ? first_run : first_run / d.s, first_s = merged ? 0 : first_run % d.s;

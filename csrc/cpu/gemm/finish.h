@@ -16,12 +16,19 @@ struct Finish {
   const S* residual;  // likewise, laid out as y
   S* y;
   Activation activation;
+  T lower, upper;               // of an activation that is a clamp: none, ReLU, ReLU6
   int64_t offset[Tile<T>::mr];  // of each row's first column in y
+
+  FC_INLINE Finish(const T* bias, const S* residual, S* y, Activation activation)
+      : bias(bias),
+        residual(residual),
+        y(y),
+        activation(activation),
+        lower(activation == Activation::kNone ? -T(INFINITY) : T(0)),
+        upper(activation == Activation::kReLU6 ? T(6) : T(INFINITY)) {}
 
   // Clamping is done on the register tile itself; what needs e^x takes the way over memory.
   FC_INLINE bool is_clamp() const { return activation <= Activation::kReLU6; }
-  FC_INLINE T lower() const { return activation == Activation::kNone ? -T(INFINITY) : T(0); }
-  FC_INLINE T upper() const { return activation == Activation::kReLU6 ? T(6) : T(INFINITY); }
 
   // Columns [col, col + n) of the row that begins at `row`, n <= V::width.
   FC_INLINE void put(Reg sum, int64_t row, int64_t col, int64_t n) const {

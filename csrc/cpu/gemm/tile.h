@@ -72,7 +72,7 @@ void gemm_tile(const Segment<Compute<S>>* segments, int count, const Compute<S>*
     return;
   }
   const Finish<S>& finish = *out.finish;
-  const T lower = finish.lower(), upper = finish.upper();
+  const T lower = finish.lower, upper = finish.upper;
 #pragma GCC unroll 4
   for (int j = 0; j < NV; j++) {
     const int64_t col = out.col + j * V::width, n = out.cols - j * V::width;
