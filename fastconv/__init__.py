@@ -12,6 +12,7 @@ from . import models, nn, ops
 from .backends import device, devices
 from .backends.cpu import num_threads, set_num_threads
 from .backends.policy import allow_winograd, batch_invariant
+from .backends.weight_cache import set_weight_cache_limit
 from .errors import (
     AccuracyError,
     AlgorithmError,
@@ -51,4 +52,5 @@ __all__ = [
     "ops",
     "save",
     "set_num_threads",
+    "set_weight_cache_limit",
 ]

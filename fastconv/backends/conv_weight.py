@@ -19,7 +19,7 @@ class ConvWeight:
 
     def __init__(self, array: Any, kept: bool = True) -> None:
         self.array = array
-        self._kept = kept
+        self.kept = kept
         self._forms: dict[Hashable, Any] = {}
 
     @property
@@ -31,11 +31,16 @@ class ConvWeight:
     def dtype(self) -> Any:
         return self.array.dtype
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the array and its forms hold."""
+        return int(self.array.nbytes) + sum(int(form.nbytes) for form in list(self._forms.values()))
+
     def form(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """The form under a key, made by `make` if it is not there."""
         if key not in self._forms:
             made = make()
-            if self._kept and is_cupy(made):
+            if self.kept and is_cupy(made):
                 cuda.finish(made)
             self._forms[key] = made  # only now, whole: another thread may be looking
         return self._forms[key]

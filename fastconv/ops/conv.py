@@ -10,6 +10,7 @@ import numpy as np
 from ..backends.array_memory import address_of
 from ..backends.conv_weight import ConvWeight
 from ..backends.cpu import ACTIVATION_CODE
+from ..backends.weight_cache import kept_weight
 from ..errors import AlgorithmError, ShapeError
 from ..problem import ConvProblem
 from ._arrays import (
@@ -38,7 +39,8 @@ def prepare_weight(weight: Any) -> ConvWeight:
     """A convolution weight (K, C/groups, R, S) that is packed once and then reused by every call.
 
     Pass it to `conv2d` instead of the array where the same weight is used again, as the layers do. The array
-    is referenced, not copied: it must not change while the result is in use.
+    is referenced, not copied: it must not change while the result is in use. (A read-only array needs none of this:
+    what calls make of it is kept, see `fastconv.set_weight_cache_limit`.)
     """
     return weight_of(weight, kept=True)
 
@@ -50,7 +52,7 @@ def weight_of(weight: Any, kept: bool = False) -> ConvWeight:
     array = as_array(weight, "weight")
     if array.ndim != 4:
         raise ShapeError(f"weight: expected shape (K, C/groups, R, S), got {array.shape}")
-    return ConvWeight(array, kept)
+    return (None if kept else kept_weight(array)) or ConvWeight(array, kept)
 
 
 def resolve_padding(

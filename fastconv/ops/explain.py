@@ -84,7 +84,7 @@ def _conv_call(call: Mapping[str, Any]) -> _Read:
     conversions = []
     if not is_channels_last(images):
         conversions.append(f"x to channels-last and the result back ({_bytes(images.nbytes)} in)")
-    if prepared is not weight:
+    if not prepared.kept:
         conversions.append(f"weight, packed by this call ({_bytes(prepared.array.nbytes)}; prepare_weight keeps it)")
     return problem, tuple(conversions), images
 

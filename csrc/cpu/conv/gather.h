@@ -10,41 +10,12 @@
 //                 value: the sum of 0 * weight, 0 where every weight is finite, NaN where padding must be multiplied
 #pragma once
 
+#include "cpu/conv/phase.h"
 #include "cpu/conv/strip.h"
 #include "cpu/runtime/float_state.h"
 #include "cpu/runtime/thread_pool.h"
 
 namespace fastconv::FC_ISA {
-
-// One axis of a phase: output i lies at first + i step; its tap t reads input i stride + t dilation - pad and is the
-// window's tap first_tap + t tap_step.
-struct GatherAxis {
-  int64_t outputs, taps, stride, dilation, pad;
-  int64_t first, step, first_tap, tap_step;
-};
-
-FC_INLINE GatherAxis forward_axis(int64_t outputs, int64_t taps, int64_t stride, int64_t dilation, int64_t pad) {
-  return {outputs, taps, stride, dilation, pad, 0, 1, 0, 1};
-}
-
-// Input pixel `phase` + i stride meets tap s where phase + pad - s dilation is a multiple of the stride: every
-// stride / gcd-th s from the least one on. Taken backwards, for the input to move forwards.
-FC_INLINE GatherAxis gradient_axis(int64_t phase, int64_t extent, int64_t taps, int64_t stride, int64_t dilation,
-                                   int64_t pad) {
-  int64_t divisor = stride;
-  for (int64_t rest = dilation % stride; rest > 0;) {
-    const int64_t next = divisor % rest;
-    divisor = rest;
-    rest = next;
-  }
-  int64_t least = 0;
-  while (least < taps && (phase + pad - least * dilation) % stride != 0) least++;
-  const int64_t tap_step = stride / divisor, steps = dilation / divisor;
-  const int64_t met = least < taps ? (taps - 1 - least) / tap_step + 1 : 0;
-  const int64_t reached = met > 0 ? (phase + pad - least * dilation) / stride : 0;  // by output 0 and the least tap
-  return {(extent - phase + stride - 1) / stride, met,      1, steps, (met - 1) * steps - reached, phase, stride,
-          least + (met - 1) * tap_step,           -tap_step};
-}
 
 struct Gather {
   ConvProblem d;

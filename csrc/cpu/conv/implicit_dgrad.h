@@ -1,51 +1,32 @@
-// The input's gradient as stride-1 convolutions of dy, each an implicit product (implicit_gemm.h).
+// The input's gradient as stride-1 convolutions of dy, one a phase (phase.h), each an implicit product
+// (implicit_gemm.h):
 //
-// With stride s, pixels of dx whose (h + pad) mod s is `a` meet the taps r = a, a + s, a + 2s ... alone:
+//   dx[first + i stride] = sum over t of dy[i + t dilation' - pad'] w[first_tap + t tap_step]
 //
-//   dx[i s + h0] = sum over t of dy[i + (h0 + pad - a) / s - t] w[a + t s]
-//
-// a convolution of stride 1 with those taps read backwards. s x s such phases make dx; a phase without taps is zero.
-// A dilated kernel has stride 1, one phase, and its dilation.
+// A phase without taps is zero.
 #pragma once
 
 #include "cpu/conv/implicit_gemm.h"
+#include "cpu/conv/phase.h"
 #include "cpu/conv/weight_view.h"
 
 namespace fastconv::FC_ISA {
 
-// One dimension of a phase.
-struct PhaseAxis {
-  int64_t first, out;  // dx pixels first, first + stride, ...: `out` of them
-  int64_t tap, taps;   // taps tap, tap + stride, ...: `taps` of them
-  int64_t pad;         // of the convolution of dy; may be negative
-};
-
-FC_INLINE PhaseAxis phase_axis(int64_t extent, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation,
-                               int64_t phase) {
-  PhaseAxis axis{};
-  axis.tap = phase;
-  axis.taps = phase < kernel ? (kernel - phase + stride - 1) / stride : 0;
-  axis.first = ((phase - pad) % stride + stride) % stride;  // the first h >= 0 with (h + pad) mod stride == phase
-  axis.out = axis.first < extent ? (extent - axis.first + stride - 1) / stride : 0;
-  const int64_t start = (axis.first + pad - phase) / stride;  // exact: the dy pixel that tap t = 0 meets
-  axis.pad = dilation * (axis.taps - 1) - start;
-  return axis;
-}
-
 struct Phase {
-  PhaseAxis rows, columns;
+  GatherAxis rows, columns;
   ConvProblem problem;  // of dy to this phase's pixels of dx
 };
 
 FC_INLINE int64_t phase_count(const ConvProblem& d) { return d.stride_h * d.stride_w; }
 
 FC_INLINE Phase phase_of(const ConvProblem& d, int64_t phase) {
-  Phase f{phase_axis(d.h, d.r, d.stride_h, d.pad_top, d.dilation_h, phase / d.stride_w),
-          phase_axis(d.w, d.s, d.stride_w, d.pad_left, d.dilation_w, phase % d.stride_w), d};
+  Phase f{gradient_axis(phase / d.stride_w, d.h, d.r, d.stride_h, d.dilation_h, d.pad_top),
+          gradient_axis(phase % d.stride_w, d.w, d.s, d.stride_w, d.dilation_w, d.pad_left), d};
   ConvProblem& m = f.problem;
   m.c = d.k, m.h = d.p, m.w = d.q, m.k = d.c;
-  m.r = f.rows.taps, m.s = f.columns.taps, m.p = f.rows.out, m.q = f.columns.out;
+  m.r = f.rows.taps, m.s = f.columns.taps, m.p = f.rows.outputs, m.q = f.columns.outputs;
   m.pad_top = f.rows.pad, m.pad_left = f.columns.pad;
+  m.dilation_h = f.rows.dilation, m.dilation_w = f.columns.dilation;
   m.stride_h = m.stride_w = 1;
   return f;
 }
@@ -65,11 +46,9 @@ void pack_dgrad(ThreadPool& pool, const ConvProblem& d, const void* krsc, void* 
     const Phase f = phase_of(d, phase);
     for (int64_t group = 0; group < d.groups; group++) {
       const WeightView<S> w = forward_weight<S>(d, krsc, group);
-      const int64_t r = f.rows.tap + (f.rows.taps - 1) * d.stride_h;
-      const int64_t s = f.columns.tap + (f.columns.taps - 1) * d.stride_w;
-      const WeightView<S> backwards{w.at + r * w.r + s * w.s, w.channel, -w.r * d.stride_h, -w.s * d.stride_w,
-                                    w.filter};
-      to += pack_view(pool, f.problem, backwards, to);
+      const WeightView<S> mirrored{w.at + f.rows.first_tap * w.r + f.columns.first_tap * w.s, w.channel,
+                                   w.r * f.rows.tap_step, w.s * f.columns.tap_step, w.filter};
+      to += pack_view(pool, f.problem, mirrored, to);
     }
   }
 }

@@ -5,15 +5,10 @@
 namespace fastconv::FC_ISA {
 namespace {
 
-const char* refuses(const ConvProblem& d) {
-  const bool dilated = d.dilation_h != 1 || d.dilation_w != 1;
-  return dilated && phase_count(d) != 1 ? "takes dilation or stride, not both" : nullptr;
-}
-
 template <class S>
 constexpr ConvRow dgrad_row() {
   return {implicit_dgrad<S>,
-          refuses,
+          nullptr,
           implicit_dgrad_workspace<S>,
           {"panels mirrored", dgrad_elements<Compute<S>>, pack_dgrad<S>}};
 }

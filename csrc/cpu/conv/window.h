@@ -17,8 +17,7 @@ FC_INLINE void clear(D* dst, int64_t n) {
 
 template <class S>
 struct ImageWindows {
-  static constexpr int64_t kMinStrip =
-      8;  // values; shorter runs: the tile's loop over segments outweighs the copying saved
+  static constexpr int64_t kMinStrip = 3;  // values; below, the tile's loop over segments outweighs the copying saved
 
   ConvProblem d;
   const S* x;      // first image, first channel of the group
