@@ -12,22 +12,14 @@ namespace fastconv::FC_ISA {
 namespace {
 
 const ConvAlgorithm* const conv_algorithms[] = {
-    &winograd_forward,
-    &implicit_gemm_forward,
-    &im2col_gemm_forward,
-    &depthwise_forward,
-    &grouped_forward,
-    &reference,
-    &winograd_input_grad,
-    &implicit_gemm_input_grad,
-    &depthwise_input_grad,
-    &grouped_input_grad,
-    &reference_input_grad,
-    &winograd_weight_grad,
-    &implicit_gemm_weight_grad,
-    &depthwise_weight_grad,
-    &reference_weight_grad,
-    nullptr,
+    &winograd_forward,          &implicit_gemm_forward,
+    &im2col_gemm_forward,       &depthwise_forward,
+    &grouped_forward,           &reference,
+    &winograd_input_grad,       &implicit_gemm_input_grad,
+    &depthwise_input_grad,      &grouped_input_grad,
+    &reference_input_grad,      &winograd_weight_grad,
+    &implicit_gemm_weight_grad, &depthwise_weight_grad,
+    &reference_weight_grad,     nullptr,
 };
 
 }  // namespace
