@@ -101,3 +101,10 @@ class Ops:
 def ops(device):
     """fastconv.ops taking and giving NumPy arrays, on the device of the test."""
     return Ops(device)
+
+
+@pytest.fixture
+def direct_only():
+    """Leaves out what transforms its operands, and so is not exact on integers."""
+    with fc.allow_winograd(False):
+        yield

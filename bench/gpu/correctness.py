@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -159,7 +160,7 @@ def call(op: str, problem: ConvProblem, first: Any, second: Any, algo: str | Non
 @lru_cache(maxsize=512)
 def expected(op: str, problem: ConvProblem, kind: str) -> Array:
     """By the CPU's kernels in float64, which the tests hold equal to the definition."""
-    wide = ConvProblem(**{**problem.__dict__, "dtype": "float64"})
+    wide = replace(problem, dtype="float64")
     with fc.device("cpu"):
         return np.asarray(call(op, wide, *operands(op, wide, kind), None))
 
@@ -173,7 +174,7 @@ def convolution_steps(arrays: Arrays, op: str, algo: str, dtype: str, tried: lis
         first, second = (arrays.put(array.astype(storage)) for array in operands(op, problem, kind))
         with arrays.poisoned():
             y = arrays.get(call(op, problem, fc.ops.channels_last(first), second, algo))
-        exact = expected(op, ConvProblem(**{**problem.__dict__, "dtype": "float32"}), kind)
+        exact = expected(op, replace(problem, dtype="float32"), kind)
         if kind == "integers":
             assert_equal(y, exact, f"{problem} integers")
         else:
@@ -182,7 +183,7 @@ def convolution_steps(arrays: Arrays, op: str, algo: str, dtype: str, tried: lis
     def fused(problem: ConvProblem) -> None:
         x, weight = (array.astype(storage) for array in operands(op, problem, "integers"))
         bias, residual = integers((problem.k,), 2, "float64"), integers(problem.y_shape, 3, "float64")
-        exact = expected(op, ConvProblem(**{**problem.__dict__, "dtype": "float32"}), "integers")
+        exact = expected(op, replace(problem, dtype="float32"), "integers")
         out = fc.ops.channels_last(arrays.put(np.full(problem.y_shape, np.nan).astype(storage)))
         y = fc.ops.conv2d(
             *(fc.ops.channels_last(arrays.put(x)), arrays.put(weight), arrays.put(bias.astype(storage))),
@@ -195,7 +196,7 @@ def convolution_steps(arrays: Arrays, op: str, algo: str, dtype: str, tried: lis
         assert_equal(arrays.get(y), np.maximum(exact + bias.reshape(1, -1, 1, 1) + residual, 0), f"{problem} fused")
 
     for shape in tried:
-        problem = ConvProblem(**{**shape.__dict__, "dtype": dtype})
+        problem = replace(shape, dtype=dtype)
         yield f"{problem} integers", partial(plain, problem, "integers")
         yield f"{problem} random", partial(plain, problem, "random")
         if op == "conv2d":

@@ -22,9 +22,11 @@ def _ceil(count: int, unit: int) -> int:
 
 
 def _mirrored(problem: ConvProblem) -> ConvProblem:
-    """The convolution that computes the input's gradient: output and input change places."""
-    d = problem
-    return replace(d, c=d.k, k=d.c, h=d.p, w=d.q, padding=((d.r - 1,) * 2, (d.s - 1,) * 2), stride=(1, 1))
+    """The stride-1 convolution that computes the input's gradient: output and input change places."""
+    d, ((top, bottom), (left, right)) = problem, problem.padding
+    down, across = d.r - 1, d.s - 1
+    padding = ((down - top, down - bottom), (across - left, across - right))
+    return replace(d, c=d.k, k=d.c, h=d.p, w=d.q, padding=padding)
 
 
 def _columns(problem: ConvProblem) -> int:
@@ -110,10 +112,23 @@ def _weight_grad(problem: ConvProblem) -> float:
     return 1.2 * pixels * problem.k * _ceil(window, VECTOR.get(isa(), 4)) + 4.0 * _gathered(problem)
 
 
+def _input_grad(problem: ConvProblem) -> float:
+    """A product of dy's windows, one a pixel of dx; with stride s a pixel meets one tap in s x s of them."""
+    taps = problem.r * problem.s / (problem.stride[0] * problem.stride[1])
+    gathered = problem.n * problem.h * problem.w * taps * problem.k
+    group_c = problem.c // problem.groups
+    return gathered * (_ceil(group_c, VECTOR.get(isa(), 4)) + 4.0)
+
+
+# Where a gradient's cost is not that of the forward convolution.
+_GRADIENT_RULES: dict[tuple[int, str], Callable[[ConvProblem], float]] = {
+    (1, "implicit_gemm"): _input_grad,
+    (1, "winograd"): lambda problem: _winograd(_mirrored(problem)),
+    (2, "implicit_gemm"): _weight_grad,
+    (2, "winograd"): _winograd_weight_grad,
+}
+
+
 def cost(op: int, algo: str, problem: ConvProblem) -> float:
     """Of an algorithm of fastconv._core for a problem it accepts; `op` is csrc/cpu/conv/conv.h's ConvOp."""
-    if op == 2 and algo != "reference":
-        return {"winograd": _winograd_weight_grad, "implicit_gemm": _weight_grad, "depthwise": _strip}[algo](problem)
-    if algo == "winograd" and op == 1:
-        problem = _mirrored(problem)
-    return _RULES[algo](problem)
+    return _GRADIENT_RULES.get((op, algo), _RULES[algo])(problem)

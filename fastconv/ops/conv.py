@@ -203,30 +203,30 @@ def conv2d(
     kernel = find_kernel("conv2d", images, problem, algo)
     nhwc_residual = None if residual is None else to_nhwc(residual)
     inputs = to_nhwc(images)
-    if out is not None and _can_write(target, nhwc_residual, inputs, prepared.array, bias):
-        result = target.transpose(0, 2, 3, 1)
-    else:
-        result = empty_nhwc(images, problem.y_shape)
+    writable = None if out is None else _writable(target, nhwc_residual, inputs, prepared.array, bias)
+    result = empty_nhwc(images, problem.y_shape) if writable is None else writable
     kernel.run(problem, inputs, prepared, bias, nhwc_residual, result, activation)
 
     if out is not None:
-        if not may_share_memory(result, target):
+        if writable is None:
             target[...] = result.transpose(0, 3, 1, 2)
         return out
     y = from_nhwc(result, is_channels_last(images))
     return y[0] if single else y
 
 
-def _can_write(target: Array, residual: Array | None, *others: Array | None) -> bool:
-    """Whether a kernel may write to `target` directly: channels-last, and read by nobody but as itself."""
-    if not (is_channels_last(target) and is_dense(target.transpose(0, 2, 3, 1))):
-        return False
+def _writable(target: Array, residual: Array | None, *others: Array | None) -> Array | None:
+    """`target` as the (N, P, Q, K) array that a kernel may write to: channels-last, and read by nobody but as itself. Or
+    None."""
+    view: Array = target.transpose(0, 2, 3, 1)
+    if not (is_dense(view) and is_channels_last(target)):
+        return None
     for other in others:
         if other is not None and may_share_memory(target, other):
-            return False
-    if residual is None or not may_share_memory(target, residual):
-        return True
-    return address_of(target) == address_of(residual)
+            return None
+    if residual is not None and may_share_memory(target, residual) and address_of(target) != address_of(residual):
+        return None
+    return view
 
 
 def conv1d(

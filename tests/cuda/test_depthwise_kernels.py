@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,7 +41,7 @@ PROBLEMS = [
 
 
 def of(problem, dtype):
-    return ConvProblem(**{**problem.__dict__, "dtype": dtype})
+    return replace(problem, dtype=dtype)
 
 
 def operands(d, dtype):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,7 @@ PROBLEMS = [
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 def test_exact_on_integers(ops, problem, dtype):
-    d = ConvProblem(**{**problem.__dict__, "dtype": dtype})
+    d = replace(problem, dtype=dtype)
     x, w = integers(d.x_shape, 0, dtype), integers(d.weight_shape, 1, dtype, -2, 2)
     bias, residual = integers((d.k,), 2, dtype), integers(d.y_shape, 3, dtype)
     arguments = (d.stride, d.padding, d.dilation)

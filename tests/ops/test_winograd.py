@@ -83,13 +83,13 @@ def magnitudes(taps):
 def bound(images, kernel, stride, before, extents):
     """How far float32 may be from the exact result: every rounding is relative to a sum of magnitudes.
 
-    A result passes 1 rounding of U, 5 of each of two input transforms and of two output ones (constants and, where
-    products are not fused, they, too), a product and C additions: (C + 22) 2^-24 |A|^T [sum (|G| |g| |G|^T) *
+    A result passes 6 roundings in each of two transforms of the weight, 5 in each of two input transforms and of two output
+    ones (constants and, where products are not fused, they, too), a product and C additions: (C + 33) 2^-24 |A|^T [sum (|G| |g| |G|^T) *
     (|B|^T |d| |B|)] |A|; then bias and residual, 2 more. Source of the form: Barabasz et al., Error Analysis and Improving
     the Accuracy of Winograd Convolution, 2018.
     """
     size = tiles_of(np.abs(images), np.abs(kernel), stride, before, extents, magnitudes)
-    return (images.shape[1] * stride**2 + 24) * UNIT["float32"] * size
+    return (images.shape[1] * stride**2 + 35) * UNIT["float32"] * size
 
 
 def normal(shape, seed, dtype):
