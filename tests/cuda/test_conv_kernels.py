@@ -16,9 +16,9 @@ from ..simt.running import VARIANTS
 
 needs_executor = pytest.mark.skipif(simt.available() is not None, reason=str(simt.available()))
 
-# Small, and each awkward in its own way.
 pytestmark = pytest.mark.usefixtures("direct_only")  # the CPU is the reference here: exact on integers
 
+# Small, and each awkward in its own way.
 PROBLEMS = (
     "mb2ic16ih7iw9oc24kh3ph1",  # whole vectors; rows and images end within a tile
     "mb1ic8ih9oc40kh3sh2ph1",  # stride 2, filters past a tile of 32

@@ -50,6 +50,7 @@ FC_INLINE void gemm_block(const GemmPlan& plan, int64_t m, int64_t n, int64_t k,
       Segment<T> segments[kMaxSegments];
       const int count = rows.segments(a_panel, plan.a_stride, m0 + row, row_count, k0, kc, segments);
       const Finish<S> finish = store.finish(m0 + row, row_count);
+      if (last) finish.prefetch(row_count, n0, n_count);
       for (int64_t col = 0; col < n_count; col += nr) {
         const int64_t col_count = n_count - col < nr ? n_count - col : nr;
         T* const c = keep_sums ? sums + row * ldc + col : sums;
