@@ -53,9 +53,27 @@ std::optional<std::string> conv_refusal(int op, const std::string& name, int dty
   return reason ? std::optional<std::string>(reason) : std::nullopt;
 }
 
+// The same for a problem that it must take.
+const ConvRow& row_for(const Kernels& table, int op, const std::string& name, DType dtype, const ConvProblem& d) {
+  const ConvRow& row = find_row(table, op, name, dtype);
+  if (const char* reason = row.refuses ? row.refuses(d) : nullptr) throw py::value_error(reason);
+  return row;
+}
+
+// Elements of the result; where there are none, no kernel is asked for anything.
+int64_t results_of(ConvOp op, const ConvProblem& d) {
+  switch (op) {
+    case ConvOp::kForward: return elements({d.n, d.p, d.q, d.k});
+    case ConvOp::kInputGrad: return elements({d.n, d.h, d.w, d.c});
+    case ConvOp::kWeightGrad: return elements({d.k, d.r, d.s, d.c / d.groups});
+  }
+  return 0;
+}
+
 int64_t workspace_bytes(int op, const std::string& name, int dtype, const ConvProblem& problem) {
-  const ConvRow& row = find_row(kernels(), op, name, dtype_of(dtype));
-  return row.workspace ? row.workspace(problem, ThreadPool::instance().threads()) : 0;
+  const ConvRow& row = row_for(kernels(), op, name, dtype_of(dtype), problem);
+  if (!row.workspace || results_of(op_of(op), problem) == 0) return 0;
+  return row.workspace(problem, ThreadPool::instance().threads());
 }
 
 // The name of the form in which an algorithm wants the weight, or "" for KRSC.
@@ -68,7 +86,7 @@ std::string weight_form(int op, const std::string& name, int dtype) {
 py::array pack_weight(const std::string& isa, int op, const std::string& name, int code, const ConvProblem& d,
                       const py::array& krsc) {
   const DType dtype = dtype_of(code);
-  const WeightForm& form = find_row(kernels_of(isa), op, name, dtype).weight;
+  const WeightForm& form = row_for(kernels_of(isa), op, name, dtype, d).weight;
   if (!form.name) throw py::value_error("algorithm '" + name + "' takes the weight as it is");
   const void* const rows = dense(krsc, elements({d.k, d.r, d.s, d.c / d.groups}), storage_size(dtype), "weight");
   const int64_t count = form.elements(d), size = compute_size(dtype);
@@ -90,8 +108,7 @@ void conv(const std::string& isa, int op_code, const std::string& name, int code
   const ConvOp op = op_of(op_code);
   const int64_t size = storage_size(dtype);
   if (activation < 0 || activation > int(Activation::kSigmoid)) throw py::value_error("activation out of range");
-  const ConvRow& row = find_row(kernels_of(isa), op_code, name, dtype);
-  if (const char* reason = row.refuses ? row.refuses(d) : nullptr) throw py::value_error(reason);
+  const ConvRow& row = row_for(kernels_of(isa), op_code, name, dtype, d);
   if (op != ConvOp::kForward && !(bias.is_none() && residual.is_none() && activation == 0))
     throw py::value_error("a gradient takes no bias, residual or activation");
 
@@ -109,7 +126,7 @@ void conv(const std::string& isa, int op_code, const std::string& name, int code
     args.weight = dense(weight, filters, size, "weight");
   }
   args.bias = dense(bias, d.k, compute_size(dtype), "bias");
-  const int64_t results = op == ConvOp::kForward ? outputs : op == ConvOp::kInputGrad ? inputs : filters;
+  const int64_t results = results_of(op, d);
   args.residual = dense(residual, results, size, "residual");
   args.y = dense_out(y, results, size, "y");
   args.activation = Activation(activation);

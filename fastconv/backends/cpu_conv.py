@@ -27,7 +27,9 @@ def _packed(op: int, algo: str, weight: ConvWeight, problem: ConvProblem, isa_na
     form = _weight_form(op, algo, code)
     if not form:
         return weight.krsc()  # type: ignore[no-any-return]
-    key = (isa_name, form, problem.stride, problem.padding, problem.dilation, problem.groups)
+    # An input's gradient has min(stride, extent) phases: its form depends on that, too.
+    phases = (min(problem.stride[0], problem.h), min(problem.stride[1], problem.w))
+    key = (isa_name, form, problem.stride, problem.padding, problem.dilation, problem.groups, phases)
     packed: Array = weight.form(
         key, lambda: _core.pack_weight(isa_name, op, algo, code, core_problem(problem), weight.krsc())
     )

@@ -1,8 +1,9 @@
-"""The forms of weights that come as bare arrays, kept from call to call where nothing can have changed them.
+"""The forms of weights that come as bare arrays, kept from call to call where their owner says that they do not change.
 
-An array's identity says nothing of its contents, unless it is read-only: ``weight.flags.writeable = False`` on an array
-that owns its memory, or views of such, for as long as it stays so. Layers' parameters are. Those are kept, the least
-recently used leaving first when all of them and their forms together exceed the limit.
+Off at first, because an array cannot tell: `set_weight_cache_limit` turns it on. Then read-only arrays
+(``weight.flags.writeable = False``) that own their memory, and read-only views of such, are taken at their word: nobody
+writes to them by another view, or makes them writable, writes and makes them read-only again. The least recently used leave
+first when all of them and their forms together exceed the limit. Layers and `ops.prepare_weight` do not need this.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ import numpy as np
 
 from .conv_weight import ConvWeight
 
-_limit = 512 << 20
+_limit = 0
 _kept: OrderedDict[int, ConvWeight] = OrderedDict()  # by the array's id, which is nobody else's while it is kept
 _lock = Lock()
 
 
 def set_weight_cache_limit(limit: int) -> None:
-    """Bytes that weights given as read-only arrays may hold, with their packed and transformed forms; 0 keeps none.
+    """Bytes that weights given as read-only arrays may hold, with their packed and transformed forms; 0, the default, keeps
+    none.
 
-    The limit is 512 MiB at first. It is looked at when a weight is new, so that the last one may exceed it.
+    With a limit, read-only arrays must not change by any way: not through a view that was made before they were
+    read-only, nor by making them writable for a while. The limit is looked at when a weight is new, so that the last one
+    may exceed it.
     """
     global _limit
     with _lock:
@@ -34,8 +38,9 @@ def set_weight_cache_limit(limit: int) -> None:
 def kept_weight(array: Any) -> ConvWeight | None:
     """The weight that earlier calls with this array have made forms of, or None where it could have changed."""
     if not _limit or not _is_frozen(array):
-        if id(array) in _kept:
-            _kept.pop(id(array), None)  # it was read-only once
+        if _kept:
+            with _lock:
+                _kept.pop(id(array), None)  # it may have been read-only once
         return None
     with _lock:
         weight = _kept.get(id(array))

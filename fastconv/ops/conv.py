@@ -39,8 +39,8 @@ def prepare_weight(weight: Any) -> ConvWeight:
     """A convolution weight (K, C/groups, R, S) that is packed once and then reused by every call.
 
     Pass it to `conv2d` instead of the array where the same weight is used again, as the layers do. The array
-    is referenced, not copied: it must not change while the result is in use. (A read-only array needs none of this:
-    what calls make of it is kept, see `fastconv.set_weight_cache_limit`.)
+    is referenced, not copied: it must not change while the result is in use. (`fastconv.set_weight_cache_limit` lets
+    calls keep what they make of read-only arrays.)
     """
     return weight_of(weight, kept=True)
 

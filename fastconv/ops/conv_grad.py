@@ -8,7 +8,6 @@ from ..errors import ShapeError
 from ._arrays import (
     Array,
     as_array,
-    dense,
     dtype_name,
     empty,
     empty_nhwc,
@@ -105,7 +104,7 @@ def conv2d_weight_grad(
         algo: a kernel's name, or None to let the registry choose.
 
     Returns:
-        (K, C/groups, R, S), C-contiguous.
+        (K, C/groups, R, S) in the memory format of grad: a channels-last one (KRSC memory) is what kernels compute.
 
     Raises:
         ShapeError, DTypeError, DeviceError, AlgorithmError.
@@ -118,4 +117,4 @@ def conv2d_weight_grad(
     k, group_c, r, s = shape
     dw = empty(array, (k, r, s, group_c))
     find_kernel("conv2d_weight_grad", array, problem, algo).run(problem, to_nhwc(array), to_nhwc(images), dw)
-    return dense(dw.transpose(0, 3, 1, 2))
+    return from_nhwc(dw, is_channels_last(array))

@@ -22,7 +22,6 @@ def packings(monkeypatch):
     monkeypatch.setattr(_core, "pack_weight", lambda *arguments: made.append(1) or pack(*arguments))
     yield made
     fc.set_weight_cache_limit(0)
-    fc.set_weight_cache_limit(512 << 20)
 
 
 def frozen(value: float, k: int = 8) -> np.ndarray:

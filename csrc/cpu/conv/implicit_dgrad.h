@@ -17,11 +17,14 @@ struct Phase {
   ConvProblem problem;  // of dy to this phase's pixels of dx
 };
 
-FC_INLINE int64_t phase_count(const ConvProblem& d) { return d.stride_h * d.stride_w; }
+// Phases that have a pixel.
+FC_INLINE int64_t phase_rows(const ConvProblem& d) { return d.stride_h < d.h ? d.stride_h : d.h; }
+FC_INLINE int64_t phase_columns(const ConvProblem& d) { return d.stride_w < d.w ? d.stride_w : d.w; }
+FC_INLINE int64_t phase_count(const ConvProblem& d) { return phase_rows(d) * phase_columns(d); }
 
 FC_INLINE Phase phase_of(const ConvProblem& d, int64_t phase) {
-  Phase f{gradient_axis(phase / d.stride_w, d.h, d.r, d.stride_h, d.dilation_h, d.pad_top),
-          gradient_axis(phase % d.stride_w, d.w, d.s, d.stride_w, d.dilation_w, d.pad_left), d};
+  Phase f{gradient_axis(phase / phase_columns(d), d.h, d.r, d.stride_h, d.dilation_h, d.pad_top),
+          gradient_axis(phase % phase_columns(d), d.w, d.s, d.stride_w, d.dilation_w, d.pad_left), d};
   ConvProblem& m = f.problem;
   m.c = d.k, m.h = d.p, m.w = d.q, m.k = d.c;
   m.r = f.rows.taps, m.s = f.columns.taps, m.p = f.rows.outputs, m.q = f.columns.outputs;

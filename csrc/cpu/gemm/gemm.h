@@ -26,7 +26,7 @@ FC_INLINE bool rows_collide(int64_t lda) {
   return lda * int64_t(sizeof(T)) % 2048 == 0;
 }
 
-// One block. `b` is the packed B of pack.h, [n/nr panels][k][nr]; S is the storage type of what is written.
+// One block. `b` is the packed B of conv/panels.h, [n/nr panels][k][nr]; S is the storage type of what is written.
 template <class S, class Rows, class Store>
 FC_INLINE void gemm_block(const GemmPlan& plan, int64_t m, int64_t n, int64_t k, const Rows& rows, const Compute<S>* b,
                           const Store& store, int64_t m_block, int64_t n_block, char* scratch) {
