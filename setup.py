@@ -210,7 +210,10 @@ def is_current(target: Path) -> bool:
     listed = target.with_suffix(".d")
     if not (target.exists() and listed.exists()):
         return False
-    sources = [Path(name) for name in listed.read_text().replace("\\\n", " ").split(":", 1)[1].split()]
+    _, found, names = listed.read_text().replace("\\\n", " ").partition(": ")
+    if not found:
+        return False  # a build was killed while the compiler wrote it
+    sources = [Path(name) for name in names.split()]
     made = target.stat().st_mtime
     return all(source.exists() and source.stat().st_mtime <= made for source in [Path("setup.py"), *sources])
 

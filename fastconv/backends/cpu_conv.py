@@ -26,7 +26,8 @@ def _packed(op: int, algo: str, weight: ConvWeight, problem: ConvProblem, isa_na
     code = DTYPE_CODE[problem.dtype]
     form = _weight_form(op, algo, code)
     if not form:
-        return weight.krsc()  # type: ignore[no-any-return]
+        krsc: Array = weight.krsc()
+        return krsc
     # An input's gradient has min(stride, extent) phases: its form depends on that, too.
     phases = (min(problem.stride[0], problem.h), min(problem.stride[1], problem.w))
     key = (isa_name, form, problem.stride, problem.padding, problem.dilation, problem.groups, phases)

@@ -158,7 +158,7 @@ def inductor_calls(work: Work) -> dict[str, Call]:
     function = _function(torch, work.problem)
     x, weight, bias = _operands(torch, work, torch.channels_last)
 
-    class Frozen(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Frozen(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch is imported here, not at the top: no types
         def __init__(self) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(weight, requires_grad=False)
