@@ -119,6 +119,10 @@ class BuildPerISA(build_ext):
         target = Path(self.build_temp) / variant / source.with_suffix(".o").relative_to(CSRC)
         if self.force or not is_current(target):
             target.parent.mkdir(parents=True, exist_ok=True)
+            # Whole or not there, and dated by its beginning: a source saved meanwhile is newer.
+            unfinished = target.with_suffix(".o.part")
+            unfinished.touch()
+            started = unfinished.stat().st_mtime_ns
             # What lies outside the project counts as the system's: it is no part of the list that is_current() reads.
             foreign = [flag for path in [pybind11.get_include(), *self.include_dirs] for flag in ("-isystem", path)]
             includes = [f"-I{CSRC}", *foreign]
@@ -130,12 +134,16 @@ class BuildPerISA(build_ext):
                     *(flag for flag in self.extra if variant != "simt" or not flag.startswith("-fsanitize")),
                     *includes,
                     "-MMD",
+                    "-MF",
+                    str(target.with_suffix(".d")),
                     "-c",
                     str(source),
                     "-o",
-                    str(target),
+                    str(unfinished),
                 ]
             )
+            os.utime(unfinished, ns=(started, started))
+            unfinished.replace(target)
         return str(target)
 
 
@@ -206,7 +214,7 @@ def usable_cpus() -> int:
 
 
 def is_current(target: Path) -> bool:
-    """Whether an object is newer than setup.py and everything that it was compiled from, as the compiler listed it."""
+    """Whether an object's compilation began after the last change of setup.py and of everything that the compiler listed."""
     listed = target.with_suffix(".d")
     if not (target.exists() and listed.exists()):
         return False
@@ -214,8 +222,8 @@ def is_current(target: Path) -> bool:
     if not found:
         return False  # a build was killed while the compiler wrote it
     sources = [Path(name) for name in names.split()]
-    made = target.stat().st_mtime
-    return all(source.exists() and source.stat().st_mtime <= made for source in [Path("setup.py"), *sources])
+    began = target.stat().st_mtime_ns
+    return all(source.exists() and source.stat().st_mtime_ns < began for source in [Path("setup.py"), *sources])
 
 
 if __name__ == "__main__":

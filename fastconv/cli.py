@@ -126,7 +126,8 @@ def run_tune(arguments: argparse.Namespace) -> None:
     if any(result.entry is not None for result in results):
         console.print(tuning.table(results))
     print(tuning.summary(results))
-    print(f"{path}: entries of {registry.machine_key()}; FASTCONV_TUNING={path} puts them into force")
+    setting = f"{cpu.isa()}, threads: {cpu.num_threads()}"
+    print(f"{path}: entries of {registry.machine_key()}, {setting}; FASTCONV_TUNING={path} puts them into force")
 
 
 def run_predict(arguments: argparse.Namespace) -> None:

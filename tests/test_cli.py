@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.backends import registry
+from fastconv.backends import cpu, registry
 from fastconv.bench import tuning
 from fastconv.bench.work import DIRECTIONS
 from fastconv.cli import main
@@ -123,7 +123,7 @@ def test_tune_writes_what_the_registry_reads(capsys, threads, tmp_path, monkeypa
     (entries,) = content.values()
     problem = ConvProblem.parse("mb2ic8ih9oc16oh9kh3ph1", "float16")
     several = [op for op in DIRECTIONS.values() if len(tuning.candidates(op, problem)) > 1]
-    assert list(entries) == [f"{op}/cpu/float16/{problem}" for op in several] and several[0] == "conv2d"
+    assert list(entries) == [f"{op}/cpu:{cpu.isa()}:2/float16/{problem}" for op in several] and several[0] == "conv2d"
     try:
         assert registry.load_tuning(path) == len(several)
     finally:

@@ -25,16 +25,21 @@ inline DType dtype_of(int code) {
 inline int64_t storage_size(DType dtype) { return kStorageSize[int(dtype)]; }
 inline int64_t compute_size(DType dtype) { return kComputeSize[int(dtype)]; }
 
-// Product of extents; refuses negative ones and products that an address cannot hold.
-inline int64_t elements(std::initializer_list<int64_t> extents) {
+// Product of extents; refuses negative ones and those beyond `most`.
+inline int64_t product(std::initializer_list<int64_t> extents, int64_t most) {
   int64_t product = 1;
   for (const int64_t extent : extents) {
     if (extent < 0) throw py::value_error("negative extent");
-    if (__builtin_mul_overflow(product, extent, &product) || product > (int64_t(1) << 58))
+    if (__builtin_mul_overflow(product, extent, &product) || product > most)
       throw py::value_error("extents too large");
   }
   return product;
 }
+// Of what lies in memory: no address space holds more. What kernels multiply it by (idle lanes, 36 elements for 9 of a
+// transformed weight, the bytes of an element) leaves it below 2^63.
+inline int64_t elements(std::initializer_list<int64_t> extents) { return product(extents, int64_t(1) << 47); }
+// Of a distance that a kernel computes, in memory or outside: in bytes it leaves room for the sum of several.
+inline int64_t distance(std::initializer_list<int64_t> extents) { return product(extents, int64_t(1) << 58); }
 
 inline void require_dense(const py::array& array, int64_t count, int64_t element_size, const char* name) {
   if (!(array.flags() & py::array::c_style))
@@ -74,6 +79,7 @@ void run_kernel(void (*kernel)(ThreadPool& pool, const Args& args), const Args& 
 }
 
 void bind_conv(py::module_& m);
+void bind_conv_launch(py::module_& m);
 void bind_launch(py::module_& m);
 void bind_pool(py::module_& m);
 void bind_linear(py::module_& m);

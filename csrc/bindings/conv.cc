@@ -1,8 +1,10 @@
+#include "bindings/conv_rows.h"
+
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <optional>
 
-#include "bindings/arrays.h"
 #include "cpu/runtime/dispatch.h"
 #include "cpu/runtime/workspace.h"
 
@@ -16,10 +18,11 @@ ConvProblem make_problem(int64_t n, int64_t c, int64_t h, int64_t w, int64_t k, 
   if (stride_h < 1 || stride_w < 1 || dilation_h < 1 || dilation_w < 1 || pad_top < 0 || pad_left < 0)
     throw py::value_error("stride and dilation must be positive, padding not negative");
   elements({n, c, h, w}), elements({k, c / groups, r, s}), elements({n, k, p, q});
-  // Every offset that a kernel computes, also outside the image.
-  elements({p, stride_h, w, c}), elements({r, dilation_h, w, c}), elements({pad_top, w, c});
-  elements({q, stride_w, c}), elements({s, dilation_w, c}), elements({pad_left, c});
-  elements({p, q, r, s, c});  // the column matrix of im2col
+  // Every offset that a kernel computes, also outside the image: forward in x, an input's gradient in dy.
+  const int64_t channels = std::max(c, k), width = std::max(w, q), row = elements({width, channels});
+  distance({std::max(h, p), stride_h, row}), distance({r, dilation_h, row}), distance({pad_top, row});
+  distance({width, stride_w, channels}), distance({s, dilation_w, channels}), distance({pad_left, channels});
+  elements({p, q, r, s, c}), elements({h, w, r, s, k});  // the column matrix of im2col, and a gradient's windows
   return {n, c, h, w, k, r, s, p, q, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups};
 }
 
@@ -51,13 +54,6 @@ std::optional<std::string> conv_refusal(int op, const std::string& name, int dty
   const ConvRow& row = find_row(kernels(), op, name, dtype_of(dtype));
   const char* const reason = row.refuses ? row.refuses(problem) : nullptr;
   return reason ? std::optional<std::string>(reason) : std::nullopt;
-}
-
-// The same for a problem that it must take.
-const ConvRow& row_for(const Kernels& table, int op, const std::string& name, DType dtype, const ConvProblem& d) {
-  const ConvRow& row = find_row(table, op, name, dtype);
-  if (const char* reason = row.refuses ? row.refuses(d) : nullptr) throw py::value_error(reason);
-  return row;
 }
 
 // Elements of the result; where there are none, no kernel is asked for anything.
@@ -113,33 +109,48 @@ void conv(const std::string& isa, int op_code, const std::string& name, int code
     throw py::value_error("a gradient takes no bias, residual or activation");
 
   const int64_t inputs = elements({d.n, d.h, d.w, d.c}), outputs = elements({d.n, d.p, d.q, d.k});
-  const int64_t filters = elements({d.k, d.r, d.s, d.c / d.groups});
-  ThreadPool& pool = ThreadPool::instance();
   ConvArgs args{};
   args.problem = d;
   args.x = dense(x, op == ConvOp::kInputGrad ? outputs : inputs, size, "x");
   if (op == ConvOp::kWeightGrad) {
     args.weight = dense(weight, outputs, size, "grad");
-  } else if (row.weight.name) {
-    args.weight = dense(weight, row.weight.elements(d), compute_size(dtype), "weight");
   } else {
-    args.weight = dense(weight, filters, size, "weight");
+    args.weight = dense(weight, weight_elements(row, d), weight_element_size(row, dtype), "weight");
   }
   args.bias = dense(bias, d.k, compute_size(dtype), "bias");
   const int64_t results = results_of(op, d);
   args.residual = dense(residual, results, size, "residual");
   args.y = dense_out(y, results, size, "y");
   args.activation = Activation(activation);
-  args.threads = pool.threads();
   if (results == 0) return;
 
   py::gil_scoped_release release;
-  const Workspace workspace(row.workspace ? row.workspace(d, args.threads) : 0);
-  args.workspace = workspace.data();
-  row.run(pool, args);
+  run_row(row, args);
 }
 
 }  // namespace
+
+const ConvRow& row_for(const Kernels& table, int op, const std::string& name, DType dtype, const ConvProblem& d) {
+  const ConvRow& row = find_row(table, op, name, dtype);
+  if (const char* reason = row.refuses ? row.refuses(d) : nullptr) throw py::value_error(reason);
+  return row;
+}
+
+int64_t weight_elements(const ConvRow& row, const ConvProblem& d) {
+  return row.weight.name ? row.weight.elements(d) : elements({d.k, d.r, d.s, d.c / d.groups});
+}
+
+int64_t weight_element_size(const ConvRow& row, DType dtype) {
+  return row.weight.name ? compute_size(dtype) : storage_size(dtype);
+}
+
+void run_row(const ConvRow& row, ConvArgs args) {
+  ThreadPool& pool = ThreadPool::instance();
+  args.threads = pool.threads();
+  const Workspace workspace(row.workspace ? row.workspace(args.problem, args.threads) : 0);
+  args.workspace = workspace.data();
+  row.run(pool, args);
+}
 
 void bind_conv(py::module_& m) {
   py::class_<ConvProblem>(m, "ConvProblem")

@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "Compiled kernels of fastconv. Private: use fastconv.ops.";
   fastconv::bindings::bind_runtime(m);
   fastconv::bindings::bind_conv(m);
+  fastconv::bindings::bind_conv_launch(m);
   fastconv::bindings::bind_pool(m);
   fastconv::bindings::bind_linear(m);
   fastconv::bindings::bind_norm(m);

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from .. import _core
 from . import cuda
 from .array_memory import is_cupy
 from .placement import backend_of
@@ -14,12 +15,14 @@ class ConvWeight:
     """A convolution weight in the forms that algorithms ask for, each made on first use and kept.
 
     `array` is the logical (K, C/groups, R, S) weight; it must not change while this object is in use. `kept`: it
-    outlives a call, so that on a GPU other streams may come to read its forms.
+    outlives a call, so that on a GPU other streams may come to read its forms, and steady calls (ops/conv_launch.py) are
+    worth remembering.
     """
 
     def __init__(self, array: Any, kept: bool = True) -> None:
         self.array = array
         self.kept = kept
+        self.launches = _core.ConvLaunches() if kept else None
         self._forms: dict[Hashable, Any] = {}
 
     @property

@@ -74,30 +74,35 @@ def set_num_threads(threads: int) -> None:
     if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= _core.MAX_THREADS:
         raise ShapeError(f"threads: expected an integer in 1..{_core.MAX_THREADS}, got {threads!r}")
     _core.set_num_threads(threads)
+    forget_choices()  # a tuning file's entries are for a number of threads
 
 
 @lru_cache(maxsize=1024)
 def core_problem(problem: ConvProblem) -> _core.ConvProblem:
-    """csrc/problem.h's struct for a problem."""
+    """csrc/problem.h's struct for a problem. Raises ShapeError for extents that no memory holds."""
     (top, _), (left, _) = problem.padding
-    return _core.ConvProblem(
-        n=problem.n,
-        c=problem.c,
-        h=problem.h,
-        w=problem.w,
-        k=problem.k,
-        r=problem.r,
-        s=problem.s,
-        p=problem.p,
-        q=problem.q,
-        stride_h=problem.stride[0],
-        stride_w=problem.stride[1],
-        pad_top=top,
-        pad_left=left,
-        dilation_h=problem.dilation[0],
-        dilation_w=problem.dilation[1],
-        groups=problem.groups,
-    )
+    try:
+        return _core.ConvProblem(
+            n=problem.n,
+            c=problem.c,
+            h=problem.h,
+            w=problem.w,
+            k=problem.k,
+            r=problem.r,
+            s=problem.s,
+            p=problem.p,
+            q=problem.q,
+            stride_h=problem.stride[0],
+            stride_w=problem.stride[1],
+            pad_top=top,
+            pad_left=left,
+            dilation_h=problem.dilation[0],
+            dilation_w=problem.dilation[1],
+            groups=problem.groups,
+        )
+    except (ValueError, TypeError) as error:  # TypeError: an extent beyond 64 bits
+        reason = str(error) if isinstance(error, ValueError) else "extents too large"
+        raise ShapeError(f"problem {problem}: {reason}") from None
 
 
 def copy(src: Array, dst: Array) -> None:

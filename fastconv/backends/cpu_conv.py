@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 from .. import _core
 from ..problem import ConvProblem
@@ -37,19 +39,34 @@ def _packed(op: int, algo: str, weight: ConvWeight, problem: ConvProblem, isa_na
     return packed
 
 
-def _forward(
-    algo: str,
-    problem: ConvProblem,
-    x: Array,
-    weight: ConvWeight,
-    bias: Array | None,
-    residual: Array | None,
-    y: Array,
-    activation: str | None,
-) -> None:
-    isa_name, code = isa(), DTYPE_CODE[problem.dtype]
-    form = _packed(0, algo, weight, problem, isa_name)
-    _core.conv(isa_name, 0, algo, code, core_problem(problem), x, form, bias, residual, y, ACTIVATION_CODE[activation])
+@dataclass(frozen=True)
+class Forward:
+    """conv2d by an algorithm of _core."""
+
+    algo: str
+
+    def __call__(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        weight: ConvWeight,
+        bias: Array | None,
+        residual: Array | None,
+        y: Array,
+        activation: str | None,
+    ) -> None:
+        name, code, core, epilogue = isa(), DTYPE_CODE[problem.dtype], core_problem(problem), ACTIVATION_CODE[activation]
+        form = _packed(0, self.algo, weight, problem, name)
+        _core.conv(name, 0, self.algo, code, core, x, form, bias, residual, y, epilogue)
+
+    def remember(
+        self, settings: tuple[Any, ...], problem: ConvProblem, dtype: Any, weight: ConvWeight, activation: str | None
+    ) -> None:
+        """Makes `weight.launches` run such a call by itself whenever these settings come again."""
+        name, code, core, epilogue = isa(), DTYPE_CODE[problem.dtype], core_problem(problem), ACTIVATION_CODE[activation]
+        form = _packed(0, self.algo, weight, problem, name)
+        assert weight.launches is not None
+        weight.launches.add(settings, name, self.algo, code, core, dtype, form, epilogue)
 
 
 def _input_grad(algo: str, problem: ConvProblem, grad: Array, weight: ConvWeight, dx: Array) -> None:
@@ -63,7 +80,11 @@ def _weight_grad(algo: str, problem: ConvProblem, grad: Array, x: Array, dw: Arr
     _core.conv(isa(), 2, algo, code, core_problem(problem), x, grad, None, None, dw, 0)
 
 
-_RUN: tuple[Callable[..., None], ...] = (_forward, _input_grad, _weight_grad)
+_RUN: tuple[Callable[[str], Callable[..., None]], ...] = (
+    Forward,
+    lambda algo: partial(_input_grad, algo),
+    lambda algo: partial(_weight_grad, algo),
+)
 
 
 def _refusal(op: int, algo: str, problem: ConvProblem) -> str | None:
@@ -82,7 +103,7 @@ for _op, _algo, _codes in _core.conv_algorithms():
             OPS[_op],
             "cpu",
             _algo,
-            partial(_RUN[_op], _algo),
+            _RUN[_op](_algo),
             tuple(_NAMES[code] for code in _codes),
             partial(_refusal, _op, _algo),
             partial(_workspace, _op, _algo),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import NamedTuple
+from collections import deque
+from contextvars import ContextVar, Token
+from threading import Lock
+from typing import ClassVar, NamedTuple
 
 from ..errors import AlgorithmError
 
@@ -17,23 +17,58 @@ class Policy(NamedTuple):
     batch_invariant: bool  # the choice is made as for one image
 
 
-# By whether the choice is batch-invariant; made ahead, since every call of an operation asks.
-_policies = (Policy(True, False), Policy(True, True))
-_batch_invariant: ContextVar[bool] = ContextVar("fastconv_batch_invariant", default=False)
+# [winograd][batch_invariant], made ahead: every call of an operation asks, and one policy is one object.
+_POLICIES = tuple(tuple(Policy(winograd, invariant) for invariant in (False, True)) for winograd in (False, True))
+_lock = Lock()
 
 
-def current() -> Policy:
-    """The policy of this process and of this thread or task."""
-    return _policies[_batch_invariant.get()]
+class _Switch:
+    """A flag with a default for the process, which a plain call sets, and a value for this thread or task, which a
+    ``with`` statement sets and takes back.
+
+    The call in a ``with`` statement is a plain call, too, until the statement begins; then it is struck from the calls,
+    wherever others have been made meanwhile, and the default is again that of the last one left.
+    """
+
+    initial: ClassVar[bool]
+    default: ClassVar[bool]
+    here: ClassVar[ContextVar[bool | None]]
+    _calls: ClassVar[deque[_Switch]]  # the latest last; nothing lies between a call and its ``with`` for so many others
+
+    def __init_subclass__(cls, initial: bool) -> None:
+        cls.initial = cls.default = initial
+        cls.here = ContextVar(f"fastconv_{cls.__name__}", default=None)
+        cls._calls = deque(maxlen=1024)
+
+    def __init__(self, flag: bool) -> None:
+        if not isinstance(flag, bool):
+            raise AlgorithmError(f"flag: expected True or False, got {flag!r}")
+        self.flag = flag
+        self._tokens: list[Token[bool | None]] = []
+        with _lock:
+            self._calls.append(self)
+            type(self).default = flag
+
+    def __enter__(self) -> None:
+        with _lock:
+            if self in self._calls:
+                self._calls.remove(self)
+                type(self).default = self._calls[-1].flag if self._calls else self.initial
+        self._tokens.append(self.here.set(self.flag))
+
+    def __exit__(self, *exc: object) -> None:
+        self.here.reset(self._tokens.pop())
 
 
-class allow_winograd:
-    """``fastconv.allow_winograd(False)`` leaves Winograd's method out of every automatic choice, in all threads.
+class allow_winograd(_Switch, initial=True):
+    """``fastconv.allow_winograd(False)`` leaves Winograd's method out of every automatic choice.
+
+    Called, it sets the default of the process, for all threads. In a ``with`` statement it counts for that block alone, in
+    this thread or task: others, also those that begin within the block, keep what they had.
 
     Allowed by default: in float32 its error is one and a half to three times that of summing directly (docs/numerics.md
-    has the table), and a NaN or Inf reaches all outputs of its tiles. ``algo="winograd"`` still runs it. As
-    ``torch.set_grad_enabled``, it acts when called; in a ``with`` statement the setting from before comes back at the
-    end. Raises AlgorithmError for anything but True and False.
+    has the table), and a NaN or Inf reaches all outputs of its tiles. ``algo="winograd"`` still runs it. Raises
+    AlgorithmError for anything but True and False.
 
     >>> import numpy as np, fastconv as fc
     >>> x, w = np.ones((1, 64, 56, 56), np.float32), np.ones((64, 64, 3, 3), np.float32)
@@ -42,27 +77,14 @@ class allow_winograd:
     'implicit_gemm'
     """
 
-    def __init__(self, flag: bool) -> None:
-        global _policies
-        if not isinstance(flag, bool):
-            raise AlgorithmError(f"flag: expected True or False, got {flag!r}")
-        self._before, _policies = _policies, (Policy(flag, False), Policy(flag, True))
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *exc: object) -> None:
-        global _policies
-        _policies = self._before
-
-
-@contextmanager
-def batch_invariant() -> Iterator[None]:
+class batch_invariant(_Switch, initial=False):
     """``with fastconv.batch_invariant():`` chooses kernels as for one image, in this thread or task.
 
     Every algorithm gives an image the same bits alone and in a batch. Which one is the fastest may depend on the batch,
     though, and so may the choice; within this context it does not, and an image's result depends on nothing but
-    the image, from end to end.
+    the image, from end to end. Called without ``with``, it sets the default of the process, for all threads;
+    ``batch_invariant(False)`` takes that back. Raises AlgorithmError for anything but True and False.
 
     >>> import numpy as np, fastconv as fc
     >>> x = np.random.default_rng(0).standard_normal((4, 8, 9, 9), dtype=np.float32)
@@ -71,8 +93,14 @@ def batch_invariant() -> Iterator[None]:
     ...     bool((fc.ops.conv2d(x, w)[2] == fc.ops.conv2d(x[2], w)).all())
     True
     """
-    token = _batch_invariant.set(True)
-    try:
-        yield
-    finally:
-        _batch_invariant.reset(token)
+
+    def __init__(self, flag: bool = True) -> None:
+        super().__init__(flag)
+
+
+def current() -> Policy:
+    """The policy of this thread or task: what its ``with`` statements say, else the process's defaults."""
+    winograd, invariant = allow_winograd.here.get(), batch_invariant.here.get()
+    if winograd is None:
+        winograd = allow_winograd.default
+    return _POLICIES[winograd][batch_invariant.default if invariant is None else invariant]

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from .. import _core
 from ..errors import AlgorithmError, FileFormatError
 from . import policy
 from .policy import Policy
@@ -91,6 +92,8 @@ _table: list[Kernel] = []
 _choices: dict[tuple[str, str, Problem, str | None, Policy], Choice] = {}
 _tuning: dict[str, str] | None = None  # read on first use
 _CHOICES_KEPT = 4096
+
+epoch = 0  # another one whenever choices are forgotten: what was made of a choice is good for its epoch alone
 
 
 def register(kernel: Kernel) -> Kernel:
@@ -168,13 +171,22 @@ def _choose(op: str, device: str, problem: Problem, algo: str | None, rule: Poli
 
 def forget_choices() -> None:
     """Makes the next calls choose anew: what choices were made from has changed."""
+    global epoch
+    epoch += 1
     _choices.clear()
 
 
 def tuning_key(op: str, device: str, problem: Problem) -> str:
-    """The key of a problem in a tuning file. A layer's name is no part of it."""
+    """The key of a problem in a tuning file, as of now: on the CPU the instruction set and the number of threads are part
+    of it. A layer's name is not.
+
+    >>> from fastconv.problem import ConvProblem
+    >>> tuning_key("conv2d", "cuda", ConvProblem.parse('ic8ih9oc8kh3n"stem"'))
+    'conv2d/cuda/float32/mb1ic8ih9oc8oh7kh3'
+    """
     nameless = str(problem).split('n"', 1)[0]
-    return f"{op}/{device}/{problem.dtype}/{nameless}"
+    place = f"cpu:{_core.isa()}:{_core.num_threads()}" if device == "cpu" else device
+    return f"{op}/{place}/{problem.dtype}/{nameless}"
 
 
 def machine_key() -> str:
@@ -190,7 +202,10 @@ def machine_key() -> str:
 
 
 def read_tuning(path: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
-    """What a tuning file holds: {machine: {op/device/dtype/problem: algo}}. Raises FileFormatError."""
+    """What a tuning file holds: {machine: {op/device/dtype/problem: algo}}, cpu:isa:threads for the device cpu.
+
+    Raises FileFormatError, also for a file whose entries do not say for which instruction set and threads they are.
+    """
     try:
         content = json.loads(Path(path).read_text())
     except OSError as error:
@@ -199,6 +214,12 @@ def read_tuning(path: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
         raise FileFormatError(f"tuning file {str(path)!r}: not JSON: {error}") from None
     if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
         raise FileFormatError(f"tuning file {str(path)!r}: expected an object of objects, keyed by machine")
+    for entries in content.values():
+        if old := next((key for key in entries if "/cpu/" in key), None):
+            raise FileFormatError(
+                f"tuning file {str(path)!r}: expected entries for an instruction set and a number of threads (cpu:avx512:2), "
+                f"got {old!r}, as earlier versions wrote them: write a new file with fastconv tune"
+            )
     return {machine: {k: str(v) for k, v in entries.items()} for machine, entries in content.items()}
 
 
@@ -209,8 +230,9 @@ def load_tuning(path: str | os.PathLike[str] | None) -> int:
     """
     global _tuning
     entries = {} if path is None else read_tuning(path).get(machine_key(), {})
-    _tuning = entries
-    forget_choices()
+    first, _tuning = _tuning is None, entries
+    if not first:  # before it, nothing has been chosen that a tuning file could change
+        forget_choices()
     return len(entries)
 
 

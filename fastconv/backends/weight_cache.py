@@ -9,15 +9,19 @@ first when all of them and their forms together exceed the limit. Layers and `op
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
+from .array_memory import address_of
 from .conv_weight import ConvWeight
 
 _limit = 0
-_kept: OrderedDict[int, ConvWeight] = OrderedDict()  # by the array's id, which is nobody else's while it is kept
+# By what a view of memory is, so that a view made anew at each call (conv1d's) is found. A kept weight holds its array, and
+# that its owner: while it is here, neither the owner nor other memory at its address can be another one.
+_kept: OrderedDict[Hashable, ConvWeight] = OrderedDict()
 _lock = Lock()
 
 
@@ -37,19 +41,26 @@ def set_weight_cache_limit(limit: int) -> None:
 
 def kept_weight(array: Any) -> ConvWeight | None:
     """The weight that earlier calls with this array have made forms of, or None where it could have changed."""
-    if not _limit or not _is_frozen(array):
+    if not _limit:
+        return None
+    if not _is_frozen(array):
         if _kept:
             with _lock:
-                _kept.pop(id(array), None)  # it may have been read-only once
+                _kept.pop(_key(array), None)  # it may have been read-only once
         return None
+    key = _key(array)
     with _lock:
-        weight = _kept.get(id(array))
+        weight = _kept.get(key)
         if weight is None:
-            weight = _kept[id(array)] = ConvWeight(array)
+            weight = _kept[key] = ConvWeight(array)
             _evict()
         else:
-            _kept.move_to_end(id(array))
+            _kept.move_to_end(key)
     return weight
+
+
+def _key(array: Any) -> Hashable:
+    return address_of(array), array.shape, array.strides, array.dtype
 
 
 def _is_frozen(array: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from dataclasses import replace
@@ -71,6 +72,87 @@ def test_it_acts_when_called_and_in_every_thread():
     assert seen == ["implicit_gemm"] and policy.current().winograd
 
 
+SWITCHES = {
+    fc.allow_winograd: (False, lambda: not policy.current().winograd),
+    fc.batch_invariant: (True, lambda: policy.current().batch_invariant),
+}
+
+
+def elsewhere(function):
+    """What a function returns in another thread."""
+    results = []
+    worker = threading.Thread(target=lambda: results.append(function()))
+    worker.start()
+    worker.join()
+    return results[0]
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_a_context_is_of_this_thread_and_a_call_of_the_process(switch):
+    flag, in_force = SWITCHES[switch]
+    with switch(flag):
+        assert in_force() and not elsewhere(in_force)
+        with switch(not flag):
+            assert not in_force()
+        assert in_force()
+    assert not in_force()
+    try:
+        switch(flag)
+        assert in_force() and elsewhere(in_force)
+        with switch(not flag):
+            assert not in_force() and elsewhere(in_force)
+        assert in_force() and elsewhere(in_force)
+    finally:
+        switch(not flag)
+    assert not in_force() and not elsewhere(in_force)
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_contexts_that_begin_and_end_in_any_order_leave_the_default(switch):
+    flag, in_force = SWITCHES[switch]
+    contexts = [switch(flag), switch(not flag), switch(flag)]  # three threads, each between its call and its with
+    for context in contexts:
+        context.__enter__()
+    assert in_force() and not elsewhere(in_force)
+    for context in reversed(contexts):
+        context.__exit__(None, None, None)
+    assert not in_force() and not elsewhere(in_force)
+    with (context := switch(flag)), context:  # the same one twice
+        assert in_force()
+    assert not in_force()
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_many_threads_and_tasks_each_see_their_own(switch):
+    flag, in_force = SWITCHES[switch]
+    wrong = []
+
+    def work(own):
+        for _ in range(300):
+            with switch(own):
+                if in_force() != (own == flag):
+                    wrong.append(own)
+
+    workers = [threading.Thread(target=work, args=(own,)) for own in (True, False) * 3]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong and not in_force()
+
+    async def task(own):
+        with switch(own):
+            for _ in range(5):
+                await asyncio.sleep(0)
+                assert in_force() == (own == flag)
+
+    async def both():
+        await asyncio.gather(task(True), task(False))
+
+    asyncio.run(both())
+    assert not in_force()
+
+
 def test_contexts_nest_and_end_with_errors():
     with pytest.raises(ZeroDivisionError), fc.allow_winograd(False):
         with fc.allow_winograd(True):
@@ -87,8 +169,9 @@ def test_contexts_nest_and_end_with_errors():
 
 @pytest.mark.parametrize("flag", [0, None, "no"])
 def test_a_flag_is_true_or_false(flag):
-    with pytest.raises(fc.AlgorithmError, match="flag: expected True or False, got"):
-        fc.allow_winograd(flag)
+    for switch in SWITCHES:
+        with pytest.raises(fc.AlgorithmError, match="flag: expected True or False, got"):
+            switch(flag)
     assert policy.current().winograd
 
 

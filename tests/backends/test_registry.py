@@ -113,6 +113,41 @@ def test_a_tuning_file_overrides_the_heuristic(tmp_path):
     assert registry.choose("conv2d", "cpu", problem).kernel.algo == "implicit_gemm"
 
 
+def test_a_tuning_entry_is_for_its_instruction_set_and_threads(tmp_path, threads):
+    problem = ConvProblem.parse("mb1ic4ih8oc4oh8kh3ph1")
+    threads(2)
+    isas = cpu.supported_isas()
+    entries = {}
+    for name in isas:
+        with cpu.force_isa(name):
+            entries[registry.tuning_key("conv2d", "cpu", problem)] = "im2col_gemm" if name == isas[-1] else "reference"
+    assert len(entries) == len(isas)
+    path = tmp_path / "tuning.json"
+    path.write_text(json.dumps({registry.machine_key(): entries}))
+
+    def chosen():
+        return registry.choose("conv2d", "cpu", problem).kernel.algo
+
+    try:
+        registry.load_tuning(path)
+        for count, expected in ((2, "im2col_gemm"), (1, "implicit_gemm"), (3, "implicit_gemm"), (2, "im2col_gemm")):
+            threads(count)
+            with cpu.force_isa(isas[-1]):
+                assert chosen() == expected
+        for name in isas[:-1]:
+            with cpu.force_isa(name):
+                assert chosen() == "reference"
+    finally:
+        registry.load_tuning(None)
+
+
+def test_a_tuning_file_of_an_earlier_version_is_refused(tmp_path):
+    path = tmp_path / "tuning.json"
+    path.write_text('{"machine": {"conv2d/cpu/float32/mb1ic4ih8oc4oh8kh3ph1": "reference"}}')
+    with pytest.raises(fc.FileFormatError, match="number of threads.*earlier versions.*fastconv tune"):
+        registry.load_tuning(path)
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"machine": 3}'])
 def test_a_bad_tuning_file_is_one_clear_error(tmp_path, content):
     path = tmp_path / "tuning.json"

@@ -73,3 +73,34 @@ def test_the_least_recently_used_leave(packings):
     assert len(packings) == 6, "the last one is still there"
     fc.ops.conv2d(X, weights[0], algo="implicit_gemm")
     assert len(packings) == 7, "the first one had left"
+
+
+def test_a_view_that_is_made_at_each_call_is_found(packings):
+    weight = np.ones((8, 4, 3), np.float32)
+    weight.flags.writeable = False
+    x = np.ones((1, 4, 6), np.float32)
+    assert all((fc.ops.conv1d(x, weight) == 12).all() for _ in range(3))
+    assert len(packings) == 1
+    fc.ops.conv2d(x[:, :, None, :], weight[:, :, None, :])
+    assert len(packings) == 1, "the same view of the same memory"
+
+
+def test_views_of_one_memory_are_told_apart(packings):
+    owner = np.arange(8 * 4 * 3 * 3, dtype=np.float32)
+    owner.flags.writeable = False
+    plain, swapped = owner.reshape(8, 4, 3, 3), owner.reshape(8, 4, 3, 3).transpose(0, 1, 3, 2)
+    for _ in range(2):
+        for view in (plain, swapped):
+            np.testing.assert_array_equal(fc.ops.conv2d(X, view), fc.ops.conv2d(X, view.copy()))
+
+
+def test_memory_that_is_freed_and_given_out_again_is_another_weight(packings):
+    fc.set_weight_cache_limit(1)  # a new weight makes the one before leave, and its memory is free
+    for value in range(1, 30):
+        weight = frozen(value)
+        assert (fc.ops.conv2d(X, weight) == 36 * value).all()
+        assert (fc.ops.conv2d(X, weight) == 36 * value).all()
+        del weight
+    fc.set_weight_cache_limit(1 << 20)
+    for value in range(1, 30):
+        assert (fc.ops.conv2d(X, frozen(value)) == 36 * value).all()
