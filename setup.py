@@ -214,7 +214,7 @@ def usable_cpus() -> int:
 
 
 def is_current(target: Path) -> bool:
-    """Whether an object's compilation began after the last change of setup.py and of everything that the compiler listed."""
+    """Whether an object's compilation began after the last change of setup.py and of all that the compiler listed."""
     listed = target.with_suffix(".d")
     if not (target.exists() and listed.exists()):
         return False

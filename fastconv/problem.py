@@ -180,6 +180,13 @@ class LinearProblem:
     dtype: str = "float32"
     name: str = field(default="", compare=False)
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.m, self.n, self.k, self.dtype))
+
+    def __hash__(self) -> int:
+        return self._hash
+
     @property
     def one_image(self) -> LinearProblem:
         """The same for one row of x."""

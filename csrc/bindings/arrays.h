@@ -30,8 +30,7 @@ inline int64_t product(std::initializer_list<int64_t> extents, int64_t most) {
   int64_t product = 1;
   for (const int64_t extent : extents) {
     if (extent < 0) throw py::value_error("negative extent");
-    if (__builtin_mul_overflow(product, extent, &product) || product > most)
-      throw py::value_error("extents too large");
+    if (__builtin_mul_overflow(product, extent, &product) || product > most) throw py::value_error("extents too large");
   }
   return product;
 }

@@ -9,8 +9,9 @@
 namespace fastconv::bindings {
 namespace {
 
-constexpr size_t kLaunchesKept = 16;      // of a weight
-constexpr int64_t kOwnAllocation = 4096;  // bytes from which a result is put at a cache line, as backends/cpu.py's empty()
+constexpr size_t kLaunchesKept = 16;  // of a weight
+constexpr int64_t kOwnAllocation =
+    4096;  // bytes from which a result is put at a cache line, as backends/cpu.py's empty()
 // Multiply-adds below which other Python threads are not let in: handing the interpreter over takes as long.
 constexpr double kWorthRelease = 1 << 16;
 
@@ -18,9 +19,7 @@ using Proxy = py::detail::PyArray_Proxy;
 
 const Proxy& proxy_of(py::handle array) { return *py::detail::array_proxy(array.ptr()); }
 
-bool is_exact_array(py::handle object) {
-  return Py_TYPE(object.ptr()) == py::detail::npy_api::get().PyArray_Type_;
-}
+bool is_exact_array(py::handle object) { return Py_TYPE(object.ptr()) == py::detail::npy_api::get().PyArray_Type_; }
 
 // Equal, and of equal types: 1, 1.0 and True are equal, but only an int is a stride. `kept` is made of ints, strings,
 // None and tuples of them, which do not change, and of others that are compared by identity.
@@ -34,21 +33,21 @@ bool alike(PyObject* kept, PyObject* given) {
   return true;
 }
 
-struct Images {  // logical (n, c, h, w), channels-last
+struct Images {              // logical (n, c, h, w), channels-last
   int64_t n, c, h, w, size;  // of an element
   int64_t bytes() const { return n * c * h * w * size; }
 };
 
-// Whether this is an aligned channels-last array of a dtype and of these extents, which are positive. Strides of axes of
-// extent 1 are arbitrary, but for those that tell the format.
+// Whether this is an aligned channels-last array of a dtype and of these extents, which are positive. Strides of axes
+// of extent 1 are arbitrary, but for those that tell the format.
 bool is_channels_last(py::handle object, const Images& d, py::handle dtype) {
   if (!is_exact_array(object)) return false;
   const Proxy& a = proxy_of(object);
   if (a.nd != 4 || a.descr != dtype.ptr() || !(a.flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) return false;
   if (a.dimensions[0] != d.n || a.dimensions[1] != d.c || a.dimensions[2] != d.h || a.dimensions[3] != d.w)
     return false;
-  return a.strides[1] == d.size && a.strides[3] == d.c * d.size &&
-         (d.h == 1 || a.strides[2] == d.w * d.c * d.size) && (d.n == 1 || a.strides[0] == d.h * d.w * d.c * d.size);
+  return a.strides[1] == d.size && a.strides[3] == d.c * d.size && (d.h == 1 || a.strides[2] == d.w * d.c * d.size) &&
+         (d.n == 1 || a.strides[0] == d.h * d.w * d.c * d.size);
 }
 
 struct Span {
@@ -66,7 +65,7 @@ struct Launch {
   py::dtype dtype, compute;
   py::array weight;
   Images x, y;
-  double work;  // multiply-adds
+  double work;    // multiply-adds
   ConvArgs args;  // problem, weight and activation; the rest comes with a call
 
   bool same(const py::tuple& given, const Images& images, const py::dtype& of) const {
@@ -83,8 +82,8 @@ struct Launch {
     if (bias.is_none()) return true;
     if (!is_exact_array(bias)) return false;
     const Proxy& a = proxy_of(bias);
-    if (a.nd != 1 || a.dimensions[0] != y.c || a.descr != compute.ptr() || (y.c > 1 && a.strides[0] != compute.itemsize()) ||
-        !(a.flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_))
+    if (a.nd != 1 || a.dimensions[0] != y.c || a.descr != compute.ptr() ||
+        (y.c > 1 && a.strides[0] != compute.itemsize()) || !(a.flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_))
       return false;
     data = a.data;
     return true;
@@ -183,7 +182,8 @@ void bind_conv_launch(py::module_& m) {
       .def(py::init<>())
       .def("add", &ConvLaunches::add, py::arg("settings"), py::arg("isa"), py::arg("algorithm"), py::arg("dtype_code"),
            py::arg("problem"), py::arg("dtype"), py::arg("weight"), py::arg("activation"))
-      .def("run", py::overload_cast<const py::tuple&, py::handle, py::handle, py::handle, py::handle>(&ConvLaunches::run),
+      .def("run",
+           py::overload_cast<const py::tuple&, py::handle, py::handle, py::handle, py::handle>(&ConvLaunches::run),
            py::arg("settings"), py::arg("x"), py::arg("bias"), py::arg("residual"), py::arg("out"));
 }
 

@@ -15,8 +15,8 @@ class ConvWeight:
     """A convolution weight in the forms that algorithms ask for, each made on first use and kept.
 
     `array` is the logical (K, C/groups, R, S) weight; it must not change while this object is in use. `kept`: it
-    outlives a call, so that on a GPU other streams may come to read its forms, and steady calls (ops/conv_launch.py) are
-    worth remembering.
+    outlives a call, so that on a GPU other streams may come to read its forms, and steady calls (ops/conv_launch.py)
+    are worth remembering.
     """
 
     def __init__(self, array: Any, kept: bool = True) -> None:

@@ -55,18 +55,18 @@ class Forward:
         y: Array,
         activation: str | None,
     ) -> None:
-        name, code, core, epilogue = isa(), DTYPE_CODE[problem.dtype], core_problem(problem), ACTIVATION_CODE[activation]
+        name, code, core = isa(), DTYPE_CODE[problem.dtype], core_problem(problem)
         form = _packed(0, self.algo, weight, problem, name)
-        _core.conv(name, 0, self.algo, code, core, x, form, bias, residual, y, epilogue)
+        _core.conv(name, 0, self.algo, code, core, x, form, bias, residual, y, ACTIVATION_CODE[activation])
 
     def remember(
         self, settings: tuple[Any, ...], problem: ConvProblem, dtype: Any, weight: ConvWeight, activation: str | None
     ) -> None:
         """Makes `weight.launches` run such a call by itself whenever these settings come again."""
-        name, code, core, epilogue = isa(), DTYPE_CODE[problem.dtype], core_problem(problem), ACTIVATION_CODE[activation]
+        name, code, core = isa(), DTYPE_CODE[problem.dtype], core_problem(problem)
         form = _packed(0, self.algo, weight, problem, name)
         assert weight.launches is not None
-        weight.launches.add(settings, name, self.algo, code, core, dtype, form, epilogue)
+        weight.launches.add(settings, name, self.algo, code, core, dtype, form, ACTIVATION_CODE[activation])
 
 
 def _input_grad(algo: str, problem: ConvProblem, grad: Array, weight: ConvWeight, dx: Array) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import gcd
 
 from ..problem import ConvProblem
 from .cpu import isa
 
 VECTOR = {"avx512": 16, "avx2": 8, "portable": 4}
+FILTERS = {"avx512": 112, "avx2": 48, "portable": 48}  # csrc/cpu/conv/implicit_wgrad.h: of a block, 8 mr
 L3_BYTES = 16 << 20  # a weight beyond it comes from memory at each call
 
 
@@ -46,20 +48,46 @@ def _gemm(problem: ConvProblem, an_element: float) -> float:
 
 
 def _strip(problem: ConvProblem) -> float:
-    """Depthwise and narrow groups: multiply-adds of vectors whose lanes are channels, idle lanes (csrc/cpu/conv/lanes.h)
-    counted, and 4 for an element of x or y, which comes from L2.
+    """Depthwise and narrow groups: multiply-adds of vectors whose lanes are channels, idle lanes
+    (csrc/cpu/conv/lanes.h) counted, and 4 for an element of x or y, which comes from L2.
 
     A window that csrc/cpu/conv/strip.h has no tile for loads its input anew for every tap: half as fast. Measured on
     the layers of MobileNet, EfficientNet and ResNeXt.
     """
-    width = VECTOR.get(isa(), 4)
     group_c, group_k = problem.c // problem.groups, problem.k // problem.groups
-    used = max(width // max(group_c, group_k, 1), 1) * group_k
-    idle = _ceil(used, width) / max(used, 1)
-    windows = {1: (1, 2, 3, 5, 7), 2: (3, 5, 7)} if group_c == 1 else {1: (1, 2, 3, 5), 2: (3,)}
-    slides = problem.dilation[1] == 1 and problem.s in windows.get(problem.stride[1], ())
-    touched = problem.n * (problem.c * problem.h * problem.w + problem.k * problem.p * problem.q)
-    return problem.macs * idle * (1.0 if slides else 2.0) + 4.0 * touched
+    slides = problem.dilation[1] == 1 and problem.s in _tiles(group_c).get(problem.stride[1], ())
+    return problem.macs * _idle(group_c, group_k) * (1.0 if slides else 2.0) + 4.0 * _touched(problem)
+
+
+def _strip_input_grad(problem: ConvProblem) -> float:
+    """The same gather from dy's channels to x's, phase by phase (csrc/cpu/conv/phase.h): stride 1, and of the kernel's
+    width the taps that the phase meets, one in stride / gcd(stride, dilation), rounded down or up.
+    """
+    group_c, group_k = problem.c // problem.groups, problem.k // problem.groups
+    stride, dilation = problem.stride[1], problem.dilation[1]
+    divisor = gcd(stride, dilation)
+    met = {problem.s * divisor // stride, -(-problem.s * divisor // stride)} - {0}
+    slides = dilation == divisor and met <= set(_tiles(group_k)[1])
+    taps = problem.r * problem.s / (problem.stride[0] * stride)  # that a pixel of dx meets, on the average
+    macs = problem.n * problem.h * problem.w * problem.c * group_k * taps
+    return macs * _idle(group_k, group_c) * (1.0 if slides else 2.0) + 4.0 * _touched(problem)
+
+
+def _tiles(group_in: int) -> dict[int, tuple[int, ...]]:
+    """{stride: widths of a window} that csrc/cpu/conv/strip.h has tiles for: more where no lane is permuted."""
+    return {1: (1, 2, 3, 5, 7), 2: (3, 5, 7)} if group_in == 1 else {1: (1, 2, 3, 5), 2: (3,)}
+
+
+def _idle(group_in: int, group_out: int) -> float:
+    """Lanes over those that compute something, for groups of so many channels in and out."""
+    width = VECTOR.get(isa(), 4)
+    used = max(width // max(group_in, group_out, 1), 1) * group_out
+    return _ceil(used, width) / max(used, 1)
+
+
+def _touched(problem: ConvProblem) -> int:
+    """Elements of x and y."""
+    return problem.n * (problem.c * problem.h * problem.w + problem.k * problem.p * problem.q)
 
 
 def _winograd(problem: ConvProblem) -> float:
@@ -97,7 +125,7 @@ _RULES: dict[str, Callable[[ConvProblem], float]] = {
 
 
 def _winograd_weight_grad(problem: ConvProblem) -> float:
-    """36 multiply-adds a tile, channel and filter; 8 an element transformed; the 36 sums of a tap pass through memory."""
+    """36 multiply-adds a tile, channel and filter; 8 an element transformed; a tap's 36 sums pass through memory."""
     width = VECTOR.get(isa(), 4)
     tiles = problem.n * -(-problem.p // 4) * -(-problem.q // 4)
     c, k = _ceil(problem.c, width), problem.k
@@ -106,10 +134,15 @@ def _winograd_weight_grad(problem: ConvProblem) -> float:
 
 
 def _weight_grad(problem: ConvProblem) -> float:
-    """Multiply-adds on whole vectors of (r, s, c); dy and the windows are copied once for every 112 filters."""
-    window = problem.r * problem.s * (problem.c // problem.groups)
+    """Multiply-adds on whole vectors of (r, s, c); a block of 8 mr filters and 256 columns of (r, s, c) copies its
+    windows and its dy (csrc/cpu/conv/implicit_wgrad.h), so that windows are copied once a block of filters, dy once a
+    block of columns.
+    """
+    group_k, window = problem.k // problem.groups, problem.r * problem.s * (problem.c // problem.groups)
     pixels = problem.n * problem.p * problem.q
-    return 1.2 * pixels * problem.k * _ceil(window, VECTOR.get(isa(), 4)) + 4.0 * _gathered(problem)
+    filter_blocks, column_blocks = -(-group_k // FILTERS.get(isa(), 48)), -(-window // 256)
+    copied = filter_blocks * _gathered(problem) + column_blocks * pixels * problem.k
+    return 1.2 * pixels * problem.k * _ceil(window, VECTOR.get(isa(), 4)) + 4.0 * copied
 
 
 def _input_grad(problem: ConvProblem) -> float:
@@ -123,6 +156,8 @@ def _input_grad(problem: ConvProblem) -> float:
 # Where a gradient's cost is not that of the forward convolution.
 _GRADIENT_RULES: dict[tuple[int, str], Callable[[ConvProblem], float]] = {
     (1, "implicit_gemm"): _input_grad,
+    (1, "depthwise"): _strip_input_grad,
+    (1, "grouped"): _strip_input_grad,
     (1, "winograd"): lambda problem: _winograd(_mirrored(problem)),
     (2, "implicit_gemm"): _weight_grad,
     (2, "winograd"): _winograd_weight_grad,

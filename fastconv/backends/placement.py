@@ -1,4 +1,4 @@
-"""Where an array is computed on: the device of its memory, or for NumPy arrays the one that ``fastconv.device`` names."""
+"""Where an array is computed on: its memory's device, or for NumPy arrays the one that ``fastconv.device`` names."""
 
 from __future__ import annotations
 

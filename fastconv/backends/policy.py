@@ -63,8 +63,8 @@ class _Switch:
 class allow_winograd(_Switch, initial=True):
     """``fastconv.allow_winograd(False)`` leaves Winograd's method out of every automatic choice.
 
-    Called, it sets the default of the process, for all threads. In a ``with`` statement it counts for that block alone, in
-    this thread or task: others, also those that begin within the block, keep what they had.
+    Called, it sets the default of the process, for all threads. In a ``with`` statement it counts for that block alone,
+    in this thread or task: others, also those that begin within the block, keep what they had.
 
     Allowed by default: in float32 its error is one and a half to three times that of summing directly (docs/numerics.md
     has the table), and a NaN or Inf reaches all outputs of its tiles. ``algo="winograd"`` still runs it. Raises

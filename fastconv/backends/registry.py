@@ -58,9 +58,9 @@ class Kernel:
     """One row of the table.
 
     `run` is called with the problem and the operation's arrays (channels-last, dense, already allocated); the
-    signature for each operation is that of the functions in fastconv.backends.cpu_conv, cpu_pool and their neighbours. `cost` is in
-    multiply-adds of a well-fed core, or any unit that all kernels of the operation share. `direct` says that the products
-    it sums are the direct method's own, so that it rounds as that does.
+    signature for each operation is that of the functions in fastconv.backends.cpu_conv, cpu_pool and their neighbours.
+    `cost` is in multiply-adds of a well-fed core, or any unit that all kernels of the operation share. `direct` says
+    that the products it sums are the direct method's own, so that it rounds as that does.
     """
 
     op: str
@@ -177,8 +177,8 @@ def forget_choices() -> None:
 
 
 def tuning_key(op: str, device: str, problem: Problem) -> str:
-    """The key of a problem in a tuning file, as of now: on the CPU the instruction set and the number of threads are part
-    of it. A layer's name is not.
+    """The key of a problem in a tuning file, as of now: on the CPU the instruction set and the number of threads are
+    part of it. A layer's name is not.
 
     >>> from fastconv.problem import ConvProblem
     >>> tuning_key("conv2d", "cuda", ConvProblem.parse('ic8ih9oc8kh3n"stem"'))
@@ -217,8 +217,8 @@ def read_tuning(path: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
     for entries in content.values():
         if old := next((key for key in entries if "/cpu/" in key), None):
             raise FileFormatError(
-                f"tuning file {str(path)!r}: expected entries for an instruction set and a number of threads (cpu:avx512:2), "
-                f"got {old!r}, as earlier versions wrote them: write a new file with fastconv tune"
+                f"tuning file {str(path)!r}: expected entries for an instruction set and a number of threads "
+                f"(cpu:avx512:2), got {old!r}, as earlier versions wrote them: write a new file with fastconv tune"
             )
     return {machine: {k: str(v) for k, v in entries.items()} for machine, entries in content.items()}
 

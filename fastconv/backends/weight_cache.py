@@ -2,8 +2,9 @@
 
 Off at first, because an array cannot tell: `set_weight_cache_limit` turns it on. Then read-only arrays
 (``weight.flags.writeable = False``) that own their memory, and read-only views of such, are taken at their word: nobody
-writes to them by another view, or makes them writable, writes and makes them read-only again. The least recently used leave
-first when all of them and their forms together exceed the limit. Layers and `ops.prepare_weight` do not need this.
+writes to them by another view, or makes them writable, writes and makes them read-only again. The least recently used
+leave first when all of them and their forms together exceed the limit. Layers and `ops.prepare_weight` do not need
+this.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from .array_memory import address_of
 from .conv_weight import ConvWeight
 
 _limit = 0
-# By what a view of memory is, so that a view made anew at each call (conv1d's) is found. A kept weight holds its array, and
-# that its owner: while it is here, neither the owner nor other memory at its address can be another one.
+# By what a view of memory is, so that a view made anew at each call (conv1d's) is found. A kept weight holds its array,
+# and that its owner: while it is here, neither the owner nor other memory at its address can be another one.
 _kept: OrderedDict[Hashable, ConvWeight] = OrderedDict()
 _lock = Lock()
 
 
 def set_weight_cache_limit(limit: int) -> None:
-    """Bytes that weights given as read-only arrays may hold, with their packed and transformed forms; 0, the default, keeps
-    none.
+    """Bytes that weights given as read-only arrays may hold, with their packed and transformed forms; 0, the default,
+    keeps none.
 
     With a limit, read-only arrays must not change by any way: not through a view that was made before they were
-    read-only, nor by making them writable for a while. The limit is looked at when a weight is new, so that the last one
-    may exceed it.
+    read-only, nor by making them writable for a while. The limit is looked at when a weight is new, so that the last
+    one may exceed it.
     """
     global _limit
     with _lock:

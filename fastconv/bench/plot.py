@@ -1,4 +1,4 @@
-"""Pictures of a run: a roofline (each layer's rate over its arithmetic intensity, under the measured ceilings), ratios."""
+"""Pictures of a run: a roofline (each layer's rate over its arithmetic intensity, under measured ceilings), ratios."""
 
 from __future__ import annotations
 

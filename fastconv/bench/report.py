@@ -59,7 +59,7 @@ class Report:
         }
 
     def table(self, compact: bool = False) -> Table:
-        """For people: one line a layer and contender; `*` marks the registry's choice. compact: for narrow terminals."""
+        """For people: a line a layer and contender; `*` marks the registry's choice. compact: for narrow terminals."""
         machine = self.machine
         title = f"{escape(self.name)}, {self.dtype}, {machine['isa']}, {machine['threads']} thread(s)"
         table = Table(title=title, title_justify="left", pad_edge=False, caption=machine["cpu"], caption_justify="left")

@@ -89,7 +89,7 @@ def target(output: str | None) -> Path:
 
 
 def store(path: Path, results: Sequence[Tuned]) -> None:
-    """Brings the entries of what was measured up to date, of this machine alone; the file changes whole or not at all."""
+    """Brings this machine's entries of what was measured up to date; the file changes whole or not at all."""
     content = registry.read_tuning(path) if path.exists() else {}
     entries = content.setdefault(registry.machine_key(), {})
     for result in results:
@@ -126,6 +126,6 @@ def summary(results: Sequence[Tuned]) -> str:
     mean = statistics.geometric_mean(result.gain for result in results)
     changed = sum(result.entry is not None for result in results)
     return (
-        f"{changed} of {len(results)} choices changed; by predicted cost a layer takes {mean:.3f} times as long as with its "
-        "fastest algorithm (geometric mean)"
+        f"{changed} of {len(results)} choices changed; by predicted cost a layer takes {mean:.3f} times as long as "
+        "with its fastest algorithm (geometric mean)"
     )

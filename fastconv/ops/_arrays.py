@@ -167,7 +167,7 @@ def from_nhwc(y: Array, channels_last: bool) -> Array:
 
 
 def check_out(out: Any, shape: tuple[int, ...], x: Array, name: str = "out") -> Array:
-    """Raises unless `out`, an argument called `name`, is a writable array of this shape and of the memory and dtype of x."""
+    """Raises unless `out`, an argument called `name`, is a writable array of this shape, of x's memory and dtype."""
     if not isinstance(out, np.ndarray) and not is_cupy(out):
         raise DTypeError(f"{name}: expected a NumPy or CuPy array, got {type(out).__name__}")
     if out.shape != shape:

@@ -14,7 +14,8 @@ from .activation import ArrayProblem, logical_order, memory_order
 
 
 def cast(x: Any, dtype: Any) -> Array:
-    """The same values in another dtype (a name or a NumPy dtype), each rounded once; x itself where it has that already.
+    """The same values in another dtype (a name or a NumPy dtype), each rounded once; x itself where it has that
+    already.
 
     float64 to 16 bits is one rounding too, not one to float32 and a second one. The memory format is kept.
 

@@ -226,8 +226,8 @@ def conv2d(
 
 
 def _writable(target: Array, residual: Array | None, *others: Array | None) -> Array | None:
-    """`target` as the (N, P, Q, K) array that a kernel may write to: channels-last, and read by nobody but as itself. Or
-    None."""
+    """`target` as the (N, P, Q, K) array that a kernel may write to: channels-last, and read by nobody but as itself.
+    Or None."""
     view: Array = target.transpose(0, 2, 3, 1)
     if not (is_dense(view) and is_channels_last(target)):
         return None

@@ -54,7 +54,7 @@ def conv2d_input_grad(
 ) -> Array:
     """The gradient of `conv2d` with respect to x, given that with respect to its result.
 
-    dx[n, c, h, w] = sum over k, r, s of grad[n, k, p, q] weight[k, c, r, s] wherever p stride + r dilation - padding = h
+    dx[n, c, h, w] = sum over k, r, s of grad[n, k, p, q] weight[k, c, r, s] where p stride + r dilation - padding = h
     (and so for q, s, w): what torch.nn.grad.conv2d_input computes.
 
     Args:

@@ -1,17 +1,19 @@
 """Steady calls of conv2d: what the first call found out, the next ones do not ask again.
 
-A network calls each layer with arrays of the same shape, format and dtype, and with the same arguments, time after time.
-Shape rules, the choice of a kernel, its packed weight and the result's extents are then the same as before, and for a
-small layer finding them takes longer than computing. So the long way leaves a *launch* beside the weight: settings, and what
-followed from them. The next call compares its settings and its arrays with that in one call of _core, which allocates
-the result and runs the kernel, or declines. All that declines, errors included, goes the long way.
+A network calls each layer with arrays of the same shape, format and dtype, and with the same arguments, time after
+time. Shape rules, the choice of a kernel, its packed weight and the result's extents are then the same as before, and
+for a small layer finding them takes longer than computing. So the long way leaves a *launch* beside the weight:
+settings, and what followed from them. The next call compares its settings and its arrays with that in one call of
+_core, which allocates the result and runs the kernel, or declines. All that declines, errors included, goes the long
+way.
 
 What a launch depends on is compared each time, or held fast:
 
 - the arguments of conv2d, by value and type (1, 1.0 and True are equal, but only one of them is a stride);
 - shape, strides and dtype of every array; alignment; that `out` is writable and overlaps nothing that is read;
 - the policy in force, and `registry.epoch`, which changes with kernels, tuning, threads and instruction set;
-- the device: CPU alone, and a kernel of fastconv's own. A kernel that was registered by someone else is called the long way;
+- the device: CPU alone, and a kernel of fastconv's own. A kernel that was registered by someone else is called the long
+  way;
 - the weight, which by `prepare_weight`'s contract does not change.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 from ..errors import ShapeError
@@ -17,7 +18,13 @@ def linear_problem(x: Array, weight: Array) -> LinearProblem:
     if x.ndim < 1 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(f"x: expected shape (..., {weight.shape[1]}) for weight {weight.shape}, got {x.shape}")
     require_alike(x, weight, "weight")
-    return LinearProblem(math.prod(x.shape[:-1]), weight.shape[0], weight.shape[1], dtype_name(x.dtype))
+    return _linear_problem(math.prod(x.shape[:-1]), weight.shape[0], weight.shape[1], dtype_name(x.dtype))
+
+
+@lru_cache(maxsize=1024)
+def _linear_problem(m: int, n: int, k: int, dtype: str) -> LinearProblem:
+    """One object for a problem that comes again: it is hashed, and looked up by the registry, at each call."""
+    return LinearProblem(m, n, k, dtype)
 
 
 def linear(x: Any, weight: Any, bias: Any = None, *, algo: str | None = None) -> Array:

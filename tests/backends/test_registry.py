@@ -144,7 +144,7 @@ def test_a_tuning_entry_is_for_its_instruction_set_and_threads(tmp_path, threads
 def test_a_tuning_file_of_an_earlier_version_is_refused(tmp_path):
     path = tmp_path / "tuning.json"
     path.write_text('{"machine": {"conv2d/cpu/float32/mb1ic4ih8oc4oh8kh3ph1": "reference"}}')
-    with pytest.raises(fc.FileFormatError, match="number of threads.*earlier versions.*fastconv tune"):
+    with pytest.raises(fc.FileFormatError, match=r"number of threads.*earlier versions.*fastconv tune"):
         registry.load_tuning(path)
 
 

@@ -39,7 +39,7 @@ def compute(dtype):
 
 
 def assert_rounded_once(result, exact, error, dtype):
-    """result is the nearest storage value to a number within `error` of `exact` (what the compute type may be off by)."""
+    """result is the nearest storage value to a number within `error` of `exact` (that of the compute type)."""
     tiny = 2.0**-25 if dtype == "float16" else 0.0  # half of its smallest step
     allowed = error + HALF_ULP[dtype] * (np.abs(exact) + error) + tiny
     assert (np.abs(result.astype(np.float64) - exact) <= allowed).all()

@@ -30,7 +30,7 @@ assert len(PROBLEMS) > 100 and len(THREADED) > 4
 
 
 def cook_toom(taps):
-    """A^T (m, 6), G (6, taps) and B^T (6, 6) at the points 0, +-1/sqrt2, +-sqrt2 and infinity, from their definition."""
+    """A^T (m, 6), G (6, taps) and B^T (6, 6) at 0, +-1/sqrt2, +-sqrt2 and infinity, from their definition."""
     points = np.array([0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)])
     others = [np.delete(points, i) for i in range(5)]
     a, g, b = np.zeros((7 - taps, 6)), np.zeros((6, taps)), np.zeros((6, 6))
@@ -83,10 +83,10 @@ def magnitudes(taps):
 def bound(images, kernel, stride, before, extents):
     """How far float32 may be from the exact result: every rounding is relative to a sum of magnitudes.
 
-    A result passes 6 roundings in each of two transforms of the weight, 5 in each of two input transforms and of two output
-    ones (constants and, where products are not fused, they, too), a product and C additions: (C + 33) 2^-24 |A|^T [sum (|G| |g| |G|^T) *
-    (|B|^T |d| |B|)] |A|; then bias and residual, 2 more. Source of the form: Barabasz et al., Error Analysis and Improving
-    the Accuracy of Winograd Convolution, 2018.
+    A result passes 6 roundings in each of two transforms of the weight, 5 in each of two input transforms and of two
+    output ones (constants and, where products are not fused, they, too), a product and C additions: (C + 33) 2^-24
+    |A|^T [sum (|G| |g| |G|^T) * (|B|^T |d| |B|)] |A|; then bias and residual, 2 more. Source of the form: Barabasz et
+    al., Error Analysis and Improving the Accuracy of Winograd Convolution, 2018.
     """
     size = tiles_of(np.abs(images), np.abs(kernel), stride, before, extents, magnitudes)
     return (images.shape[1] * stride**2 + 35) * UNIT["float32"] * size
@@ -175,8 +175,8 @@ def test_sixteen_bits_are_computed_in_float32_and_rounded_once(problem, dtype, i
 
 @pytest.mark.parametrize(("direction", "text"), SHAPES)
 def test_the_error_is_in_the_class_of_a_sequential_sum(direction, text, isa):
-    """At most 3 times that of summing in one float32 variable: docs/numerics.md has 1.45 to 2.7, the portable kernels 2.8.
-    The largest errors are single values, 0.7 to 3.3 times the sum's over several seeds: at most 4 times."""
+    """At most 3 times that of summing in one float32 variable: docs/numerics.md has 1.45 to 2.7, the portable kernels
+    2.8. The largest errors are single values, 0.7 to 3.3 times the sum's over several seeds: at most 4 times."""
     found = measure(direction, text)
     (rms, largest), (naive_rms, naive_largest) = found["winograd"], found["sequential sum"]
     assert rms <= 3 * naive_rms and largest <= 4 * naive_largest

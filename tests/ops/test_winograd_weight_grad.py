@@ -13,7 +13,8 @@ from tests.ops.test_winograd import DTYPES, PROBLEMS, UNIT, assert_within, cook_
 
 OP = "conv2d_weight_grad"
 TAKEN = [replace(problem, n=2) for problem in PROBLEMS if takes(problem, OP)]
-# More than one block of tiles (csrc/cpu/conv/winograd_wgrad.h: kGradTileBytes); more than one panel of filters and channels.
+# More than one block of tiles (csrc/cpu/conv/winograd_wgrad.h: kGradTileBytes); more than one panel of filters and
+# channels.
 LARGE = [replace(TAKEN[0], n=3, c=130, k=40, h=41, w=37, padding=((1, 1), (1, 1)))]
 assert len(TAKEN) > 20
 
@@ -37,8 +38,8 @@ def weight_grad_of(grad, x, problem, matrices=cook_toom):
 
 
 def bound(grad, x, problem):
-    """Every rounding is relative to a sum of magnitudes: 12 for a tile of the gradient, 10 for one of x, 10 for the outputs, a
-    product, and an addition for each tile, as in test_winograd.py."""
+    """Every rounding is relative to a sum of magnitudes: 12 for a tile of the gradient, 10 for one of x, 10 for the
+    outputs, a product, and an addition for each tile, as in test_winograd.py."""
     tiles = problem.n * -(-problem.p // 4) * -(-problem.q // 4)
     return (tiles + 35) * UNIT["float32"] * weight_grad_of(np.abs(grad), np.abs(x), problem, magnitudes)
 

@@ -21,7 +21,7 @@ constexpr ConvRow row() {
 extern const ConvAlgorithm depthwise_forward =
     gather_algorithm<OwnChannel, false>("depthwise", "depthwise", depthwise_refuses);
 extern const ConvAlgorithm depthwise_input_grad =
-    gather_algorithm<OwnChannel, true>("depthwise", "depthwise_rotated", depthwise_refuses);
+    gather_algorithm<OwnChannel, true>("depthwise", "depthwise mirrored", depthwise_refuses);
 extern const ConvAlgorithm depthwise_weight_grad = {
     ConvOp::kWeightGrad, "depthwise", {row<float>(), row<Half>(), row<BFloat16>(), row<double>()}};
 

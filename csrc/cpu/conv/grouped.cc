@@ -16,6 +16,6 @@ const char* grouped_refuses(const ConvProblem& d) {
 extern const ConvAlgorithm grouped_forward =
     gather_algorithm<GroupChannels, false>("grouped", "grouped", grouped_refuses);
 extern const ConvAlgorithm grouped_input_grad =
-    gather_algorithm<GroupChannels, true>("grouped", "grouped_rotated", grouped_refuses);
+    gather_algorithm<GroupChannels, true>("grouped", "grouped mirrored", grouped_refuses);
 
 }  // namespace fastconv::FC_ISA
