@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 class Dataset:
-    """Images (N, H, W, C) uint8, labels (N,) int64, and the names of the classes that they number.
+    """Images (N, H, W, C) uint8 (held without a copy, read-only here), labels (N,) int64, and the names of the classes that they number.
 
     Raises DTypeError or ShapeError where the three do not fit each other.
 
@@ -29,7 +29,9 @@ class Dataset:
     """
 
     def __init__(self, images: Any, labels: Any, classes: Iterable[str]) -> None:
-        self._images: Array | None = np.asarray(images)
+        # Read-only, as what is read from a file is: a loader's threads share it.
+        self._images: Array | None = np.asarray(images).view()
+        self._images.flags.writeable = False
         if self._images.dtype != np.uint8:
             raise DTypeError(f"images: expected uint8, got {self._images.dtype}")
         if self._images.ndim != 4:

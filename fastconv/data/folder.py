@@ -48,6 +48,7 @@ class ImageFolder(Dataset):
         if not self.paths:
             raise FileFormatError(f"ImageFolder: {str(root)!r}: expected a folder a class with images, found none")
         self._images = None
+        self._first: tuple[int, ...] | None = None
         self._describe(labels, classes)
 
     @property
@@ -65,19 +66,21 @@ class ImageFolder(Dataset):
         images: list[Array] = []
         for i in indices:
             image = self._decode(self.paths[i])
-            if self.size is None:
-                # The first file, not the first of this batch: the same error wherever one begins.
-                self.size = self._decode(self.paths[0]).shape[:2]
-            if image.shape[:2] != self.size:
+            if image.shape != self._shape():
+                height, width, _ = self._shape()
                 raise FileFormatError(
-                    f"image {str(self.paths[i])!r}: expected {self.size[0]} x {self.size[1]} as in the first file "
+                    f"image {str(self.paths[i])!r}: expected {height} x {width} as in the first file "
                     f"(or give size=), got {image.shape[0]} x {image.shape[1]}"
                 )
             images.append(image)
-        if not images:
-            height, width = self.size or self._decode(self.paths[0]).shape[:2]
-            return np.empty((0, height, width, self.channels), np.uint8)
-        return np.stack(images)
+        return np.stack(images) if images else np.empty((0, *self._shape()), np.uint8)
+
+    def _shape(self) -> tuple[int, ...]:
+        """(H, W, C) of every image: what size says, else as the first file is (not the first of a batch, so that the
+        error is the same wherever one begins)."""
+        if self._first is None:
+            self._first = (*self.size, self.channels) if self.size else self._decode(self.paths[0]).shape
+        return self._first
 
     def _decode(self, path: Path) -> Array:
         image = open_image(path, "RGB" if self.channels == 3 else "L")

@@ -69,10 +69,12 @@ def test_an_image_gets_the_same_bits_in_any_batch(transform, dtype):
     assert transform(images[:0], indices=[]).shape == (0, *whole.shape[1:])
 
 
-@pytest.mark.parametrize("transform", EVERY, ids=lambda transform: type(transform).__name__)
+@pytest.mark.parametrize(
+    "transform",
+    [transform for transform in EVERY if not isinstance(transform, (CenterCrop, Resize, ToFloat, Normalize))],
+    ids=lambda transform: type(transform).__name__,
+)
 def test_random_ones_differ_by_image_epoch_and_seed(transform):
-    if isinstance(transform, (CenterCrop, Resize, ToFloat, Normalize)):
-        pytest.skip("draws nothing")
     images = np.repeat(random_images(1), 40, axis=0)
     first = transform(images, seed=1)
     assert (first != first[0]).any()
