@@ -11,6 +11,7 @@ import pytest
 import fastconv as fc
 from fastconv.data import CIFAR10, MNIST, DataLoader, FashionMNIST, Subset, read_idx
 from fastconv.data.augment import Compose, RandomCrop, RandomHorizontalFlip, RandomRotation, RandomTranslation
+from fastconv.models.predict import load_model
 
 from .test_files import python2_batch
 
@@ -124,6 +125,13 @@ def test_real_batches_repeat_with_any_workers(data, cifar_test):
         for (x, labels), (z, more) in zip(alone, together, strict=True):
             np.testing.assert_array_equal(x, z)
             np.testing.assert_array_equal(labels, more)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_trained_network_reads_what_the_loader_gives(data, dtype):
+    net, _ = load_model("deep_convnet", data / "weights/deep_convnet_mnist_9938.npz", dtype)
+    loader = DataLoader(MNIST(data, "test"), 100, shuffle=True, workers=1, dtype=dtype)
+    assert sum(int((net(x).argmax(1) == labels).sum()) for x, labels in loader) == 9938
 
 
 def test_the_nearest_known_digit_is_the_right_one(data):

@@ -52,9 +52,14 @@ class Normalize(Transform):
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, images.shape[3]):
                 raise ShapeError(f"{name}: expected one number or {images.shape[3]}, one a channel, got {len(values)}")
-        result: Array = ToFloat().apply(images, draws) - np.array(self.mean, np.float32)
-        result /= np.array(self.std, np.float32)
-        return result
+        count, height, width, channels = images.shape
+        # A row of pixels at a time: NumPy's inner loop along the three channels alone takes four times as long.
+        mean, std = (
+            np.tile(np.broadcast_to(np.array(values, np.float32), channels), width) for values in (self.mean, self.std)
+        )
+        result: Array = ToFloat().apply(images, draws).reshape(count, height, width * channels) - mean
+        result /= std
+        return result.reshape(images.shape)
 
 
 def _like(values: Array, images: Array) -> Array:
