@@ -137,9 +137,12 @@ def split(dataset: Dataset, fractions: Sequence[float], seed: int = 0) -> tuple[
     >>> [len(part) for part in split(synthetic_digits(100), (0.8, 0.1, 0.1))]
     [80, 10, 10]
     """
-    shares = [float(share) for share in fractions]
+    try:
+        shares = [float(share) for share in fractions]
+    except (TypeError, ValueError):
+        shares = []
     if not shares or not all(share >= 0 for share in shares) or math.fsum(shares) > 1 + 1e-9:
-        raise ShapeError(f"fractions: expected numbers from 0 on that sum to 1 at most, got {tuple(fractions)}")
+        raise ShapeError(f"fractions: expected numbers from 0 on that sum to 1 at most, got {fractions!r}")
     ends = [round(math.fsum(shares[: i + 1]) * len(dataset)) for i in range(len(shares))]
     order = permutation(len(dataset), seed)
     return tuple(Subset(dataset, order[begin:end]) for begin, end in zip([0, *ends], ends, strict=False))

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileFormatError, ShapeError
+from .augment.transform import size_pair
 from .dataset import Dataset
 from .image_file import open_image, pillow
 from .originals import PathLike
-from .random import whole_number
 
 Array = NDArray[Any]
 
@@ -32,10 +32,8 @@ class ImageFolder(Dataset):
     def __init__(self, root: PathLike, size: int | tuple[int, int] | None = None, channels: int = 3) -> None:
         if channels not in (1, 3):
             raise ShapeError(f"channels: expected 1 or 3, got {channels!r}")
-        pair = (size, size) if isinstance(size, int) else size
-        if pair is not None and (len(pair) != 2 or any(whole_number(side, "size", 16) < 1 for side in pair)):
-            raise ShapeError(f"size: expected a number or (height, width), at least 1, got {size!r}")
-        self.root, self.size, self.channels = Path(root), pair, channels
+        self.root, self.channels = Path(root), channels
+        self.size = None if size is None else size_pair(size, "size")
         if not self.root.is_dir():
             raise FileFormatError(f"ImageFolder: {str(root)!r}: no such folder")
         classes = sorted(folder.name for folder in self.root.iterdir() if folder.is_dir())

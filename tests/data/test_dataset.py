@@ -55,7 +55,7 @@ def test_split_shares_everything_out_once():
     assert sorted(np.concatenate([part.indices for part in parts]).tolist()) == list(range(103))
     again, other = split(data, (0.5,), seed=4)[0], split(data, (0.5,), seed=5)[0]
     assert again.indices.tolist() == parts[0].indices.tolist() != other.indices.tolist()
-    for fractions in ((0.9, 0.2), (-0.1,), (), (float("nan"),)):
+    for fractions in ((0.9, 0.2), (-0.1,), (), (float("nan"),), 0.5, ("half",)):
         with pytest.raises(fc.ShapeError, match="fractions"):
             split(data, fractions)
 
