@@ -2,13 +2,14 @@
 
 ``fastconv.ops``     arrays in, arrays out: conv2d, pooling, linear, norms, activations
 ``fastconv.nn``      layers on top of them
+``fastconv.data``    data sets, batches, random changes of images
 ``fastconv.models``  the classic CNNs, built from the layers
 ``fastconv.bench``   what ``fastconv bench`` measures with
 """
 
 from __future__ import annotations
 
-from . import models, nn, ops
+from . import data, models, nn, ops
 from .backends import device, devices
 from .backends.cpu import num_threads, set_num_threads
 from .backends.policy import allow_winograd, batch_invariant
@@ -43,6 +44,7 @@ __all__ = [
     "__version__",
     "allow_winograd",
     "batch_invariant",
+    "data",
     "device",
     "devices",
     "load",
