@@ -30,10 +30,13 @@ SHAPES = [
     ("forward", "mb1ic256ih24oc32oh24kh3ph1"),
     ("forward", "mb1ic512ih24oc32oh24kh3ph1"),
     ("forward", "mb1ic64ih24oc32oh24kh5ph2"),
+    ("forward", "mb1ic384ih24oc32oh24kh1kw3ph0pw1"),
+    ("forward", "mb1ic192ih24oc32oh24kh1kw7ph0pw3"),
     ("forward", "mb1ic3ih48oc32oh24kh7sh2ph3"),
     ("forward", "mb1ic3ih99oc32oh24kh11sh4ph2"),
     ("input_grad", "mb1ic32ih24oc64oh24kh3ph1"),
     ("input_grad", "mb1ic32ih24oc256oh24kh3ph1"),
+    ("input_grad", "mb1ic32ih24oc192oh24kh7kw1ph3pw0"),
 ]
 ALGORITHMS = ("implicit_gemm", "winograd")
 BEGIN, END = "<!-- accuracy: python -m bench.accuracy -->", "<!-- end of accuracy -->"

@@ -101,10 +101,25 @@ TILED = [
     "mb3ic64ih19oc96oh19kh3ph1",  # several blocks of tiles
     "mb1ic200ih7oc160oh7kh3ph1",  # few tiles: threads share the filters
     "mb1ic800ih6oc40oh6kh3ph1",  # several k blocks
+    "mb2ic5ih4iw11oc7oh4ow11kh1kw3ph0pw1",  # one row: F(4,3)
+    "mb2ic5ih11iw4oc7oh11ow4kh3kw1ph1pw0",  # one column
+    "mb1ic9ih3iw17oc19oh3ow16kh1kw4ph0pw1",
+    "mb1ic17ih13iw2oc33oh13ow2kh5kw1ph2pw0",
+    "mb2ic6ih3iw9oc4oh3ow8kh1kw6ph0pw2",  # two parts, the last tap of the second zero
+    "mb2ic19ih17oc40oh17kh1kw7ph0pw3",  # two parts, a last tile of two outputs
+    "mb3ic19ih17oc40oh17kh7kw1ph3pw0",
+    "mb1ic8ih1iw5oc3oh1ow15kh1kw7ph0pw8",  # padding beyond the kernel
+    "mb1ic8ih5iw2oc3oh7ow4kh7kw1ph4pw1",  # padding beside the kernel
+    "mb1ic3ih2iw60oc4oh2ow50kh1kw11pw0",  # four parts, two runs of tiles a row, the second one shorter
+    "mb1ic2ih40iw1oc4oh25ow1kh16kw1ph0pw0",  # five parts
+    "mb1ic300ih9iw1oc40oh9ow1kh7kw1ph3pw0",  # a k block ends within a part
+    "mb2ic32ih17oc64oh17kh1kw7ph0pw3",  # several blocks of runs
+    "mb1ic160ih8oc160oh8kh3kw1ph1pw0",  # few tiles: threads share the filters
 ]
 
 
 def tiled(dtype: str = "float32") -> list[ConvProblem]:
-    """Problems for Winograd's method, every 3 x 3 one with planes of 1 to 9 included."""
+    """Problems for Winograd's method, every 3 x 3 one with planes of 1 to 9 and every 1 x 7 one of 1 to 9 included."""
     planes = [f"mb1ic3ih{h}iw{w}oc5oh{h}ow{w}kh3kw3ph1pw1" for h in range(1, 10) for w in range(1, 10)]
-    return [ConvProblem.parse(text, dtype) for text in TILED + planes]
+    rows = [f"mb1ic3ih2iw{w}oc5oh2ow{w}kh1kw7ph0pw3" for w in range(1, 10)]
+    return [ConvProblem.parse(text, dtype) for text in TILED + planes + rows]

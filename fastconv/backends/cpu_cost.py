@@ -93,18 +93,23 @@ def _touched(problem: ConvProblem) -> int:
 def _winograd(problem: ConvProblem) -> float:
     """36 multiply-adds a tile, channel and filter; 10 an element transformed; the weight is read once a block of tiles.
 
-    A strided kernel is folded first (csrc/cpu/conv/fold.h): stride x stride times the channels.
+    A strided kernel is folded first (csrc/cpu/conv/fold.h): stride x stride times the channels. Kernels of one row or
+    column have 6 elements a tile, and parts of 4 taps beyond 5 (csrc/cpu/conv/winograd_plan.h).
     """
     stride, width = problem.stride[0], VECTOR.get(isa(), 4)
-    out = 7 - -(-problem.r // stride)
-    tiles = problem.n * -(-problem.p // out) * -(-problem.q // out)
+    length = max(problem.r, problem.s)
+    parts = 1 if min(problem.r, problem.s) > 1 or length <= 5 else -(-(length - 1) // 3)
+    out = 3 if parts > 1 else 7 - -(-length // stride)
+    down, across = out if problem.r > 1 else 1, out if problem.s > 1 else 1
+    elements = 36 if problem.r > 1 and problem.s > 1 else 6
+    tiles = problem.n * -(-problem.p // down) * -(-problem.q // across)
     channels = problem.c * stride**2
     c, k = _ceil(channels, width), _columns(problem)
-    weight = 36 * channels * k
+    weight = elements * parts * channels * k
     passes = -(-tiles // 56)
     read = 2.0 if 4 * weight <= L3_BYTES else 8.0
     folding = 4.0 * problem.n * problem.h * problem.w * problem.c if stride > 1 else 0.0
-    return 36 * tiles * channels * k + 10.0 * 36 * tiles * (c + k) + read * passes * weight + folding
+    return weight * tiles + 10.0 * elements * tiles * (c + k) + read * passes * weight + folding
 
 
 def _reference(problem: ConvProblem) -> float:

@@ -16,8 +16,9 @@ import numpy as np
 from fastconv import _core
 from fastconv.backends import cpu
 from fastconv.nn.module import numpy_dtype
+from fastconv.problem import ConvProblem
 from tests.conv_check import DTYPES, integers
-from tests.shapes import awkward
+from tests.shapes import TILED, awkward
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,7 +43,8 @@ def conv_cases(at_end):
     for dtype, (op, algo, codes) in product(DTYPES, _core.conv_algorithms()):
         code = cpu.DTYPE_CODE[dtype]
         compute = np.float64 if dtype == "float64" else np.float32
-        for problem in awkward(dtype) if code in codes else []:
+        tiled = [ConvProblem.parse(text, dtype) for text in TILED]
+        for problem in [*awkward(dtype), *tiled] if code in codes else []:
             described = cpu.core_problem(problem)
             if _core.conv_refusal(op, algo, code, described) is not None:
                 continue

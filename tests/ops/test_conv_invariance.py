@@ -13,6 +13,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.nn.module import numpy_dtype
+from fastconv.problem import ConvProblem
 from tests.conv_check import ALGORITHMS, DTYPES, GRADIENTS, algorithms, takes
 from tests.shapes import awkward
 
@@ -63,6 +64,23 @@ def test_threads_do_not_change_the_bits_of_gradients(problem, op, algo, dtype, i
     for i in range(BATCH) if op == "conv2d_input_grad" else ():
         alone = fc.ops.conv2d_input_grad(grad[i : i + 1], w, (1, *x.shape[1:]), *arguments, algo=algo)
         np.testing.assert_array_equal(alone[0], results[0][i])
+
+
+@pytest.mark.parametrize("text", ["g40ic40ih170oc40oh170kh3ph1", "g40ic40ih230oc40oh115kh3sh2ph1"])
+def test_a_batch_that_comes_from_memory_is_its_images(text, isa, threads):
+    """csrc/cpu/conv/gather.h reads ahead where images and results together exceed 16 MiB; a single one does not here."""
+    problem = ConvProblem.parse(text)
+    x, w, arguments = operands(problem, 2, "float32")
+    grad = np.random.default_rng(8).standard_normal((2, *problem.y_shape[1:])).astype(x.dtype)
+    assert 4 * (x.size + grad.size) > 16 << 20 >= 2 * (x.size + grad.size)
+    threads(2)
+    y = fc.ops.conv2d(x, w, *arguments, algo="depthwise")
+    dx = fc.ops.conv2d_input_grad(grad, w, x.shape, *arguments[1:], algo="depthwise")
+    for i in range(2):
+        one = slice(i, i + 1)
+        np.testing.assert_array_equal(fc.ops.conv2d(x[one], w, *arguments, algo="depthwise")[0], y[i])
+        alone = fc.ops.conv2d_input_grad(grad[one], w, x[one].shape, *arguments[1:], algo="depthwise")
+        np.testing.assert_array_equal(alone[0], dx[i])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

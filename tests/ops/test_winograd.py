@@ -30,7 +30,12 @@ assert len(PROBLEMS) > 100 and len(THREADED) > 4
 
 
 def cook_toom(taps):
-    """A^T (m, 6), G (6, taps) and B^T (6, 6) at 0, +-1/sqrt2, +-sqrt2 and infinity, from their definition."""
+    """A^T (m, 6), G (6, taps) and B^T (6, 6) at 0, +-1/sqrt2, +-sqrt2 and infinity, from their definition.
+
+    One tap is not transformed: the identity.
+    """
+    if taps == 1:
+        return np.eye(1), np.eye(1), np.eye(1)
     points = np.array([0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)])
     others = [np.delete(points, i) for i in range(5)]
     a, g, b = np.zeros((7 - taps, 6)), np.zeros((6, taps)), np.zeros((6, 6))
@@ -45,35 +50,67 @@ def cook_toom(taps):
     return a, g, b
 
 
+def parts_of(kernel):
+    """(parts, taps): how many parts a kernel of one row or column is cut into, taps 3 apart, and the taps of one."""
+    r, s = kernel.shape[2:]
+    length = max(r, s)
+    return (1, length) if r == s or length <= 5 else (-(-(length - 1) // 3), 4)
+
+
+def split(padded, kernel):
+    """The parts of a kernel of one row or column as channels: the images 3 pixels apart, and 4 taps of each part."""
+    parts, taps = parts_of(kernel)
+    if parts == 1:
+        return padded, kernel
+    axis = 2 if kernel.shape[3] == 1 else 3
+    k, c, length = *kernel.shape[:2], kernel.shape[axis]
+    extent = padded.shape[axis] - 3 * (parts - 1)
+    images = np.concatenate([np.take(padded, range(3 * i, 3 * i + extent), axis) for i in range(parts)], 1)
+    filters = np.zeros((k, parts, c, taps))
+    flat = kernel.reshape(k, c, length)
+    for i in range(parts):  # the fourth tap is the next part's first
+        own = flat[:, :, 3 * i : 3 * i + (4 if i + 1 == parts else 3)]
+        filters[:, i, :, : own.shape[2]] = own
+    return images, filters.reshape(k, parts * c, *((taps, 1) if axis == 2 else (1, taps)))
+
+
 def tiles_of(images, kernel, stride, before, extents, matrices=cook_toom):
     """A^T [sum over c of (G g G^T) * (B^T d B)] A over all tiles, in float64: a convolution by Winograd's method.
 
     `before` is the padding (top, left), negative where the first pixels are not read; `extents` are (P, Q).
     """
     (n, c, _, _), (k, _, r, s), (top, left), (p, q) = images.shape, kernel.shape, before, extents
-    taps = -(-r // stride)
-    m = 7 - taps
-    down, across = -(-p // m), -(-q // m)
-    fold = [(count * m + taps - 1) * stride for count in (down, across)]
+    parts, length = parts_of(kernel)
+    taps = [1 if min(r, s) == 1 and axis == 1 else -(-length // stride) for axis in (r, s)]
+    outs = [1 if count == 1 else 7 - count for count in taps]
+    down, across = (-(-extent // m) for extent, m in zip((p, q), outs, strict=True))
+    beyond = [3 * (parts - 1) if axis > 1 else 0 for axis in (r, s)]  # read by further parts
+    fold = [
+        (count * m + t - 1) * stride + more
+        for count, m, t, more in zip((down, across), outs, taps, beyond, strict=True)
+    ]
     padded = np.zeros((n, c, *fold))
     images = images[:, :, max(-top, 0) :, max(-left, 0) :][:, :, : fold[0] - max(top, 0), : fold[1] - max(left, 0)]
     top, left = max(top, 0), max(left, 0)
     padded[:, :, top : top + images.shape[2], left : left + images.shape[3]] = images
-    filters = np.zeros((k, c, taps * stride, taps * stride))
-    filters[:, :, :r, :s] = kernel
+    padded, kernel = split(padded, kernel)
+    filters = np.zeros((k, kernel.shape[1], taps[0] * stride, taps[1] * stride))
+    filters[:, :, : kernel.shape[2], : kernel.shape[3]] = kernel
 
     def folded(array):
         a, b, h, w = array.shape
         split = array.reshape(a, b, h // stride, stride, w // stride, stride).transpose(0, 3, 5, 1, 2, 4)
         return split.reshape(a, b * stride**2, h // stride, w // stride)
 
-    at, g, bt = matrices(taps)
-    windows = np.lib.stride_tricks.sliding_window_view(folded(padded), (6, 6), axis=(2, 3))[:, :, ::m, ::m]
-    v = np.einsum("ei,nchwij,fj->efchwn", bt, windows, bt, optimize=True)
-    u = np.einsum("er,kcrs,fs->efkc", g, folded(filters), g, optimize=True)
+    (at, g, bt), (at_across, g_across, bt_across) = map(matrices, taps)
+    tile = (bt.shape[0], bt_across.shape[0])
+    windows = np.lib.stride_tricks.sliding_window_view(folded(padded), tile, axis=(2, 3))
+    windows = windows[:, :, :: outs[0], :: outs[1]]
+    v = np.einsum("ei,nchwij,fj->efchwn", bt, windows, bt_across, optimize=True)
+    u = np.einsum("er,kcrs,fs->efkc", g, folded(filters), g_across, optimize=True)
     products = np.einsum("efkc,efchwn->efkhwn", u, v, optimize=True)
-    y = np.einsum("ae,efkhwn,bf->nkhawb", at, products, at, optimize=True)
-    return y.reshape(n, k, down * m, across * m)[:, :, :p, :q]
+    y = np.einsum("ae,efkhwn,bf->nkhawb", at, products, at_across, optimize=True)
+    return y.reshape(n, k, down * outs[0], across * outs[1])[:, :, :p, :q]
 
 
 def magnitudes(taps):
@@ -85,11 +122,13 @@ def bound(images, kernel, stride, before, extents):
 
     A result passes 6 roundings in each of two transforms of the weight, 5 in each of two input transforms and of two
     output ones (constants and, where products are not fused, they, too), a product and C additions: (C + 33) 2^-24
-    |A|^T [sum (|G| |g| |G|^T) * (|B|^T |d| |B|)] |A|; then bias and residual, 2 more. Source of the form: Barabasz et
-    al., Error Analysis and Improving the Accuracy of Winograd Convolution, 2018.
+    |A|^T [sum (|G| |g| |G|^T) * (|B|^T |d| |B|)] |A|; then bias and residual, 2 more. A kernel of one row or column
+    passes half the transforms, and C counts its parts' channels. Source of the form: Barabasz et al., Error Analysis and Improving the Accuracy of Winograd
+    Convolution, 2018.
     """
     size = tiles_of(np.abs(images), np.abs(kernel), stride, before, extents, magnitudes)
-    return (images.shape[1] * stride**2 + 35) * UNIT["float32"] * size
+    roundings = 35 if min(kernel.shape[2:]) > 1 else 19
+    return (images.shape[1] * parts_of(kernel)[0] * stride**2 + roundings) * UNIT["float32"] * size
 
 
 def normal(shape, seed, dtype):
@@ -197,12 +236,29 @@ def test_nan_and_inf_reach_the_outputs_of_their_tiles_alone(value, isa):
         np.testing.assert_array_equal(fc.ops.conv2d(x, w, padding=1), direct)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("column", [False, True])
+def test_nan_and_inf_stay_in_the_tiles_of_their_row_or_column(value, column, isa):
+    """Parts of F(3,4) read 6 pixels a tile, 3 apart: pixel 7 is in the tiles that begin at 3 and 6, so that it reaches
+    outputs 3 to 8 by the first part, and 0 to 5 by the second."""
+    x, w = np.ones((1, 8, 5, 24), np.float32), np.ones((5, 8, 1, 7), np.float32)
+    x[0, 3, 2, 7] = value
+    if column:
+        x, w = x.transpose(0, 1, 3, 2), w.transpose(0, 1, 3, 2)
+    broken = ~np.isfinite(fc.ops.conv2d(x, w, algo="winograd"))
+    broken = broken.transpose(0, 1, 3, 2) if column else broken
+    assert broken[:, :, 2, :9].all() and broken.sum() == 5 * 9
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("ic4ih9oc4kh3kw5", "takes square kernels and strides"),
         ("ic4ih9oc4kh1", "takes kernels of 3 to 5 taps"),
         ("ic4ih9oc4kh3sh2", "takes kernels of 3 to 5 taps"),
+        ("ic4ih9oc4kh1kw2", "takes kernels of one row or column of 3 to 16 taps"),
+        ("ic4ih20oc4kh17kw1", "takes kernels of one row or column of 3 to 16 taps"),
+        ("ic4ih9iw9oc4oh9ow4kh1kw3sh1sw2", "takes stride 1 for kernels of one row or column"),
         ("ic4ih9oc4kh3dh1", "takes dilation 1"),
         ("g2ic4ih9oc4kh3", "takes one group"),
     ],

@@ -119,10 +119,10 @@ FC_INLINE WindowRowKernel<S> weight_grad_row_for(const ConvProblem& d) {
   return weight_grad_row_any<S, kTail>;
 }
 
-struct WeightGradPlan {
+struct DepthwiseWgradPlan {
   int64_t blocks, vectors, vector_size;  // vector_size: values of partial a vector of channels
 
-  FC_INLINE WeightGradPlan(const ConvProblem& d, int64_t width)
+  FC_INLINE DepthwiseWgradPlan(const ConvProblem& d, int64_t width)
       : vectors((d.c + width - 1) / width), vector_size(d.r * d.s * width) {
     const int64_t rows = d.n * d.p, worth = 2 * rows * d.q * d.c * d.r * d.s / kWorthAThread;
     blocks = worth < kWeightGradBlocks ? worth : kWeightGradBlocks;
@@ -134,7 +134,7 @@ struct WeightGradPlan {
 template <class S>
 int64_t weight_grad_workspace(const ConvProblem& d, int) {
   using T = Compute<S>;
-  const WeightGradPlan plan(d, Vec<T>::width);
+  const DepthwiseWgradPlan plan(d, Vec<T>::width);
   return plan.blocks * plan.vectors * plan.vector_size * int64_t(sizeof(T));
 }
 
@@ -143,7 +143,7 @@ void accumulate_weight_grad(ThreadPool& pool, const ConvArgs& args) {
   using T = Compute<S>;
   using V = Vec<T>;
   const ConvProblem& d = args.problem;
-  const WeightGradPlan plan(d, V::width);
+  const DepthwiseWgradPlan plan(d, V::width);
   T* const partial = reinterpret_cast<T*>(args.workspace);
   const WindowRowKernel<S> whole = weight_grad_row_for<S, false>(d), tail = weight_grad_row_for<S, true>(d);
 

@@ -96,6 +96,28 @@ FC_INLINE int64_t gather_scratch() {  // bytes a thread: sums of a strip whose a
   return kStrip * (kGatherVectors + 1) * Vec<T>::width * int64_t(sizeof(T));
 }
 
+// Images and results together beyond this come from memory, in an order in which no hardware prefetcher sees a stream:
+// a strip takes a vector of channels of each of its pixels, several lines apart.
+inline constexpr int64_t kGatherFromMemory = int64_t(16) << 20, kGatherLine = 64;  // bytes
+
+template <class S>
+FC_INLINE bool gathers_from_memory(const Gather& g) {
+  const int64_t values = g.in_h * g.in_w * g.in_c + g.out_h * g.out_w * g.out_c;
+  return g.d.n * values * int64_t(sizeof(S)) > kGatherFromMemory && g.in_c * int64_t(sizeof(S)) > 2 * kGatherLine;
+}
+
+// Reads a value of each line of image rows [begin, end), channels [c0, c1), in the order of memory: streams that the
+// hardware runs ahead of. 1.4 to 1.6 times as fast for 64 channels of 112 x 112 pixels and a batch of 8.
+template <class S>
+FC_INLINE void touch_rows(const Strip<S>& strip, int64_t begin, int64_t end, int64_t c0, int64_t c1) {
+  for (int64_t h = begin < 0 ? 0 : begin; h < end && h < strip.h; h++)
+    for (int64_t w = 0; w < strip.w; w++) {
+      const S* const pixel = strip.image + (h * strip.w + w) * strip.c;
+      for (int64_t c = c0; c < c1; c += kGatherLine / int64_t(sizeof(S)))
+        (void)*reinterpret_cast<const volatile char*>(pixel + c);
+    }
+}
+
 // Strips of all rows [begin, end) of one phase, blocks [first_block, last_block).
 template <class S>
 FC_INLINE void gather_rows(const StripTiles<S>& tiles, Strip<S> strip, const GatherAxis& rows,
@@ -107,6 +129,11 @@ FC_INLINE void gather_rows(const StripTiles<S>& tiles, Strip<S> strip, const Gat
   for (int64_t i = begin; i < end; i++) {
     strip.top = i * rows.stride - rows.pad;
     const int64_t row = (image_row + rows.first + i * rows.step) * out_w;
+    if (strip.from_memory) {  // what the next row of outputs reads for the first time
+      const int64_t next = strip.top + (rows.taps - 1) * rows.dilation + 1;
+      const int64_t c0 = lanes.first_in(first_block), c1 = lanes.first_in(last_block - 1) + lanes.width;
+      touch_rows(strip, next, next + rows.stride, c0, c1 < strip.c ? c1 : strip.c);
+    }
     for (int64_t first = 0; first < columns.outputs; first += strip.count) {
       const int64_t rest = columns.outputs - first;
       const bool is_short = rest <= kShortStrip;
@@ -150,6 +177,7 @@ void gather(ThreadPool& pool, const ConvArgs& args, bool of_input) {
   const int64_t row_work = 2 * g.out_w * g.d.r * g.d.s * lanes.in * (g.out_c / block_items + 1) + 1;
   const int64_t grain = kWorthAThread / row_work + 1;
   const int64_t row_items = (g.out_h + grain - 1) / grain;
+  const bool from_memory = gathers_from_memory<S>(g);
   parallel_for(pool, g.d.n * row_items * block_items, args.threads, [&](int64_t item, int thread) {
     const FlushDenormals flush;
     const int64_t n = item / (row_items * block_items), row_item = item / block_items % row_items;
@@ -165,6 +193,7 @@ void gather(ThreadPool& pool, const ConvArgs& args, bool of_input) {
       strip.weight = weight + offset;
       strip.block_size = g.block_size();
       strip.multiply_zeros = !of_input && !(weight[g.form_size() - 1] == 0);
+      strip.from_memory = from_memory;
       strip.lanes = &lanes;
       strip.permutations = permutations;
       strip.store = &store;

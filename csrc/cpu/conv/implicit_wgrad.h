@@ -18,7 +18,7 @@ namespace fastconv::FC_ISA {
 
 inline constexpr int64_t kGradPixels = 128;  // a block's windows: 128 x 272 x 4 B = 136 KiB of L2
 
-struct WgradPlan {
+struct ImplicitWgradPlan {
   int64_t chunks, chunk_pixels;
   int64_t filters, columns;              // of a block
   int64_t filter_blocks, column_blocks;  // of a group
@@ -28,12 +28,10 @@ struct WgradPlan {
 };
 
 template <class T>
-FC_INLINE WgradPlan plan_wgrad(const ConvProblem& d, int threads) {
+FC_INLINE ImplicitWgradPlan plan_wgrad(const ConvProblem& d, int threads) {
   constexpr int64_t mr = Tile<T>::mr, nr = Tile<T>::nr;
-  const auto ceil_div = [](int64_t a, int64_t b) __attribute__((always_inline)) { return (a + b - 1) / b; };
-  const auto odd_lines = [&](int64_t n) __attribute__((always_inline)) { return (ceil_div(n, 16) | 1) * 16; };
   const int64_t group_k = d.k / d.groups, window = window_size(d), pixels = d.n * d.p * d.q;
-  WgradPlan plan{};
+  ImplicitWgradPlan plan{};
   plan.filters = group_k < 8 * mr ? group_k : ceil_div(group_k, ceil_div(group_k, 8 * mr));
   plan.columns = ceil_div(window < 256 ? window : ceil_div(window, ceil_div(window, 256)), nr) * nr;
   const auto blocks = [&]() __attribute__((always_inline)) {
@@ -64,8 +62,8 @@ FC_INLINE WgradPlan plan_wgrad(const ConvProblem& d, int threads) {
 
 // One block of one chunk, its sums rounded to `dw` [k][window] of type R.
 template <class S, class R>
-FC_INLINE void wgrad_block(const ConvArgs& args, const WgradPlan& plan, int64_t chunk, int64_t group, int64_t k0,
-                           int64_t column0, Compute<S>* scratch, R* dw) {
+FC_INLINE void wgrad_block(const ConvArgs& args, const ImplicitWgradPlan& plan, int64_t chunk, int64_t group,
+                           int64_t k0, int64_t column0, Compute<S>* scratch, R* dw) {
   using T = Compute<S>;
   using V = Vec<T>;
   constexpr int64_t mr = Tile<T>::mr, nr = Tile<T>::nr;
@@ -80,18 +78,16 @@ FC_INLINE void wgrad_block(const ConvArgs& args, const WgradPlan& plan, int64_t 
   T* const window_rows = dy_rows + kGradPixels * plan.dy_row;
   T* const sums = window_rows + kGradPixels * plan.window_row;
   clear(sums, filters * plan.window_row);
-  const int64_t panels = (filters + mr - 1) / mr;
   for (int64_t m = chunk * plan.chunk_pixels; m < end; m += kGradPixels) {
     const int64_t count = end - m < kGradPixels ? end - m : kGradPixels;
     for (int64_t i = 0; i < count; i++) load_row(dy_rows + i * plan.dy_row, dy + (m + i) * d.k, filters);
     windows.load(window_rows, plan.window_row, m, count, column0, columns);
     for (int64_t j = 0; j < columns; j += nr)
-      for (int64_t panel = 0; panel < panels; panel++) {
-        const int64_t i = filters * panel / panels, rows = filters * (panel + 1) / panels - i;
+      for_each_panel(filters, mr, [&](int64_t i, int64_t rows) __attribute__((always_inline)) {
         outer_tile_for<T>(rows, columns - j < nr ? columns - j : nr)(dy_rows + i, plan.dy_row, window_rows + j,
                                                                      plan.window_row, count,
                                                                      sums + i * plan.window_row + j, plan.window_row);
-      }
+      });
   }
   R* const first = dw + (group * group_k + k0) * window + column0;
   for (int64_t i = 0; i < filters; i++)
@@ -104,7 +100,7 @@ void implicit_wgrad(ThreadPool& pool, const ConvArgs& args) {
   using T = Compute<S>;
   using V = Vec<T>;
   const ConvProblem& d = args.problem;
-  const WgradPlan plan = plan_wgrad<T>(d, args.threads);
+  const ImplicitWgradPlan plan = plan_wgrad<T>(d, args.threads);
   const int64_t blocks = plan.filter_blocks * plan.column_blocks, size = d.k * window_size(d);
   T* const sums = reinterpret_cast<T*>(args.workspace);
   S* const dw = static_cast<S*>(args.y);
@@ -132,7 +128,7 @@ void implicit_wgrad(ThreadPool& pool, const ConvArgs& args) {
 
 template <class S>
 int64_t implicit_wgrad_workspace(const ConvProblem& d, int threads) {
-  const WgradPlan plan = plan_wgrad<Compute<S>>(d, threads);
+  const ImplicitWgradPlan plan = plan_wgrad<Compute<S>>(d, threads);
   return plan.sums_bytes + plan.thread_bytes * threads;
 }
 

@@ -13,7 +13,7 @@ FC_INLINE int64_t window_size(const ConvProblem& d) { return d.r * d.s * (d.c / 
 template <class T>
 FC_INLINE int64_t packed_size(int64_t n, int64_t k) {  // of one group's panels, in elements
   constexpr int64_t nr = Tile<T>::nr;
-  return (n + nr - 1) / nr * nr * k;
+  return ceil_div(n, nr) * nr * k;
 }
 
 template <class T>
@@ -27,8 +27,8 @@ FC_INLINE int64_t pack_view(ThreadPool& pool, const ConvProblem& d, const Weight
   using T = Compute<S>;
   constexpr int64_t nr = Tile<T>::nr, kChannels = 64;  // a block's rows read and its part of a panel stay in L1
   const int64_t filters = d.k / d.groups, channels = d.c / d.groups, window = window_size(d);
-  const int64_t blocks = (channels + kChannels - 1) / kChannels, items = d.r * d.s * blocks;
-  parallel_for(pool, (filters + nr - 1) / nr * items, ThreadPool::kMaxThreads, [&](int64_t item, int) {
+  const int64_t blocks = ceil_div(channels, kChannels), items = d.r * d.s * blocks;
+  parallel_for(pool, ceil_div(filters, nr) * items, ThreadPool::kMaxThreads, [&](int64_t item, int) {
     const int64_t k0 = item / items * nr, tap = item % items / blocks, c0 = item % blocks * kChannels;
     const int64_t columns = filters - k0 < nr ? filters - k0 : nr;
     const int64_t rows = channels - c0 < kChannels ? channels - c0 : kChannels;

@@ -30,6 +30,7 @@ struct Strip {
   int64_t block_size;
   bool multiply_zeros;  // what lies outside the image is a zero that is multiplied; else it is left out: a weight is
                         // finite, and the sum the same
+  bool from_memory;     // gather.h
   const Lanes* lanes;
   const int32_t* permutations;
   const ConvStore<S>* store;

@@ -6,36 +6,30 @@ namespace fastconv::FC_ISA {
 namespace {
 
 const char* refuses(const ConvProblem& d) {
-  if (d.r != d.s || d.stride_h != d.stride_w) return "takes square kernels and strides";
-  const int64_t taps = (d.r + d.stride_h - 1) / d.stride_h;
-  if (taps < 3 || taps > 5) return "takes kernels of 3 to 5 taps, as many strides for strided ones";
   if (d.dilation_h != 1 || d.dilation_w != 1) return "takes dilation 1";
   if (d.groups != 1) return "takes one group";
-  return nullptr;
+  if (d.r == d.s && d.stride_h == d.stride_w) {
+    const int64_t taps = ceil_div(d.r, d.stride_h);
+    return taps < 3 || taps > 5 ? "takes kernels of 3 to 5 taps, as many strides for strided ones" : nullptr;
+  }
+  if (d.r != 1 && d.s != 1) return "takes square kernels and strides, or kernels of one row or column";
+  if (d.stride_h != 1 || d.stride_w != 1) return "takes stride 1 for kernels of one row or column";
+  return d.r * d.s < 3 || d.r * d.s > kLongestRow ? "takes kernels of one row or column of 3 to 16 taps" : nullptr;
 }
 
 const char* refuses_input_grad(const ConvProblem& d) {
   return d.stride_h != 1 || d.stride_w != 1 ? "takes stride 1" : refuses(d);
 }
 
-template <class T>
-int64_t elements(const ConvProblem& d) {
-  const ConvProblem f = folded(d);
-  return kTileElements * packed_size<T>(f.k, f.c);
-}
-
 template <class S>
 void pack(ThreadPool& pool, const ConvProblem& d, const void* krsc, void* form) {
-  const WeightView<S> weight = forward_weight<S>(d, krsc, 0);
-  Compute<S>* const u = static_cast<Compute<S>*>(form);
-  if (d.stride_h == 1) return pack_winograd(pool, d, weight, u);
-  pack_winograd(pool, folded(d), FoldedWeight<S>{d, weight}, u);
+  pack_winograd(pool, d, forward_weight<S>(d, krsc, 0), static_cast<Compute<S>*>(form));
 }
 
 template <class S>
 constexpr ConvRow forward_row() {
   using T = Compute<S>;
-  return {run_winograd<S>, refuses, winograd_workspace<T>, {"winograd", elements<T>, pack<S>}};
+  return {run_winograd<S>, refuses, winograd_workspace<T>, {"winograd", winograd_elements<T>, pack<S>}};
 }
 
 template <class T>
@@ -45,7 +39,7 @@ int64_t input_grad_workspace(const ConvProblem& d, int threads) {
 
 template <class T>
 int64_t input_grad_elements(const ConvProblem& d) {
-  return elements<T>(mirrored(d));
+  return winograd_elements<T>(mirrored(d));
 }
 
 template <class S>

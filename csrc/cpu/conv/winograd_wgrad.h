@@ -18,35 +18,33 @@
 
 namespace fastconv::FC_ISA {
 
-inline constexpr int kGradTaps = 4;
+inline constexpr int kGradTaps = 4, kGradElements = kTileIn * kTileIn;
 inline constexpr int64_t kGradTileBytes = int64_t(16) << 20;  // V and W of a block, at the most
 
-struct WinogradGradPlan {
-  WinogradPlan tiles;  // v_row, v_plane are of V
+struct WinogradWgradPlan {
+  int64_t rows, columns, tiles;  // of tiles: down and across an image, in all
   int64_t block_tiles;
-  int64_t w_row, w_plane, m_plane;  // in elements
+  int64_t v_row, w_row, v_plane, w_plane, m_plane;  // in elements
 };
 
 template <class T>
-FC_INLINE WinogradGradPlan plan_winograd_grad(const ConvProblem& d) {
-  const auto ceil_div = [](int64_t a, int64_t b) __attribute__((always_inline)) { return (a + b - 1) / b; };
-  const auto odd_lines = [&](int64_t n) __attribute__((always_inline)) { return (ceil_div(n, 16) | 1) * 16; };
-  WinogradGradPlan plan{};
-  plan.tiles.rows = ceil_div(d.p, kGradTaps), plan.tiles.columns = ceil_div(d.q, kGradTaps);
-  plan.tiles.tiles = d.n * plan.tiles.rows * plan.tiles.columns;
-  plan.tiles.v_row = odd_lines(d.c), plan.w_row = odd_lines(d.k);
-  const int64_t tile_bytes = kTileElements * (plan.tiles.v_row + plan.w_row) * int64_t(sizeof(T));
+FC_INLINE WinogradWgradPlan plan_winograd_wgrad(const ConvProblem& d) {
+  WinogradWgradPlan plan{};
+  plan.rows = ceil_div(d.p, kGradTaps), plan.columns = ceil_div(d.q, kGradTaps);
+  plan.tiles = d.n * plan.rows * plan.columns;
+  plan.v_row = odd_lines(d.c), plan.w_row = odd_lines(d.k);
+  const int64_t tile_bytes = kGradElements * (plan.v_row + plan.w_row) * int64_t(sizeof(T));
   const int64_t most = kGradTileBytes / tile_bytes < 32 ? 32 : kGradTileBytes / tile_bytes;
-  const int64_t tiles = plan.tiles.tiles > 0 ? plan.tiles.tiles : 1;
+  const int64_t tiles = plan.tiles > 0 ? plan.tiles : 1;
   plan.block_tiles = ceil_div(tiles, ceil_div(tiles, most));
-  plan.tiles.v_plane = odd_lines(plan.block_tiles * plan.tiles.v_row);
+  plan.v_plane = odd_lines(plan.block_tiles * plan.v_row);
   plan.w_plane = odd_lines(plan.block_tiles * plan.w_row);
-  plan.m_plane = odd_lines(d.k * plan.tiles.v_row);
+  plan.m_plane = odd_lines(d.k * plan.v_row);
   return plan;
 }
 
 template <class S>
-struct WinogradGrad {
+struct WinogradWgrad {
   using T = Compute<S>;
   using V = Vec<T>;
   using Reg = typename V::Reg;
@@ -55,66 +53,39 @@ struct WinogradGrad {
   static_assert(kOut == 3);
 
   const ConvProblem& d;
-  const WinogradGradPlan& plan;
+  const WinogradWgradPlan& plan;
 
   // W[e] of the tile of dy that begins at (p0, q0); what lies beyond dy is zero.
   FC_INLINE void grad_tile(const S* dy, int64_t p0, int64_t q0, T* out) const {
-    for (int64_t k = 0; k < d.k; k += V::width) {
-      Reg half[kTileIn][kGradTaps];
-#pragma GCC unroll 4
-      for (int j = 0; j < kGradTaps; j++) {
-        Reg column[kGradTaps], u[kTileIn];
-#pragma GCC unroll 4
-        for (int i = 0; i < kGradTaps; i++) {
-          const bool inside = p0 + i < d.p && q0 + j < d.q;
-          column[i] = inside ? load_up_to(dy + ((p0 + i) * d.q + q0 + j) * d.k + k, d.k - k) : V::set1(0);
-        }
-        Transform::weight(column, u);
-#pragma GCC unroll 6
-        for (int i = 0; i < kTileIn; i++) half[i][j] = u[i];
-      }
-#pragma GCC unroll 6
-      for (int i = 0; i < kTileIn; i++) {
-        Reg u[kTileIn];
-        Transform::weight(half[i], u);
-#pragma GCC unroll 6
-        for (int j = 0; j < kTileIn; j++) V::store(out + (i * kTileIn + j) * plan.w_plane + k, u[j]);
-      }
-    }
+    for (int64_t k = 0; k < d.k; k += V::width)
+      transform_tile<T, typename Transform::Weight, typename Transform::Weight>(
+          [&](int i, int j) __attribute__((always_inline)) {
+            const bool inside = p0 + i < d.p && q0 + j < d.q;
+            return inside ? load_up_to(dy + ((p0 + i) * d.q + q0 + j) * d.k + k, d.k - k) : V::set1(0);
+          },
+          [&](int i, int j, Reg u)
+              __attribute__((always_inline)) { V::store(out + (i * kTileIn + j) * plan.w_plane + k, u); });
   }
 
   // M[e] += W[e]^T V[e] for one e, or = for the first block.
   FC_INLINE void multiply(const T* w, const T* v, T* m, int64_t tiles, bool first) const {
     constexpr int64_t mr = Tile<T>::mr, nr = Tile<T>::nr;
-    if (first) clear(m, d.k * plan.tiles.v_row);
-    const int64_t panels = (d.k + mr - 1) / mr;
+    if (first) clear(m, d.k * plan.v_row);
     for (int64_t c = 0; c < d.c; c += nr)
-      for (int64_t panel = 0; panel < panels; panel++) {
-        const int64_t k = d.k * panel / panels, rows = d.k * (panel + 1) / panels - k;
-        outer_tile_for<T>(rows, d.c - c < nr ? d.c - c : nr)(w + k, plan.w_row, v + c, plan.tiles.v_row, tiles,
-                                                             m + k * plan.tiles.v_row + c, plan.tiles.v_row);
-      }
+      for_each_panel(d.k, mr, [&](int64_t k, int64_t rows) __attribute__((always_inline)) {
+        outer_tile_for<T>(rows, d.c - c < nr ? d.c - c : nr)(w + k, plan.w_row, v + c, plan.v_row, tiles,
+                                                             m + k * plan.v_row + c, plan.v_row);
+      });
   }
 
   // The taps of one filter from M[.][k].
   FC_INLINE void taps_of(const T* m, S* dw) const {
-    for (int64_t c = 0; c < d.c; c += V::width) {
-      Reg half[kOut][kTileIn];
-#pragma GCC unroll 6
-      for (int j = 0; j < kTileIn; j++) {
-        Reg column[kTileIn], y[kOut];
-#pragma GCC unroll 6
-        for (int i = 0; i < kTileIn; i++) column[i] = V::load(m + (i * kTileIn + j) * plan.m_plane + c);
-        Transform::output(column, y);
-#pragma GCC unroll 3
-        for (int i = 0; i < kOut; i++) half[i][j] = y[i];
-      }
-      for (int i = 0; i < kOut; i++) {
-        Reg y[kOut];
-        Transform::output(half[i], y);
-        for (int j = 0; j < kOut; j++) store_up_to(dw + (i * kOut + j) * d.c + c, y[j], d.c - c);
-      }
-    }
+    for (int64_t c = 0; c < d.c; c += V::width)
+      transform_tile<T, typename Transform::Output, typename Transform::Output>(
+          [&](int i, int j)
+              __attribute__((always_inline)) { return V::load(m + (i * kTileIn + j) * plan.m_plane + c); },
+          [&](int i, int j, Reg y)
+              __attribute__((always_inline)) { store_up_to(dw + (i * kOut + j) * d.c + c, y, d.c - c); });
   }
 };
 
@@ -122,37 +93,37 @@ template <class S>
 void winograd_wgrad(ThreadPool& pool, const ConvArgs& args) {
   using T = Compute<S>;
   const ConvProblem& d = args.problem;
-  const WinogradGradPlan plan = plan_winograd_grad<T>(d);
-  const WinogradGrad<S> grad{d, plan};
-  const WinogradConv<S, S, kGradTaps> images{d, plan.tiles};
+  const WinogradWgradPlan plan = plan_winograd_wgrad<T>(d);
+  const WinogradWgrad<S> grad{d, plan};
+  const WinogradInput<S, kGradTaps, kGradTaps> images{
+      static_cast<const S*>(args.x), plane_of(d.h, d.w, d.c), d.h, d.w, d.c, plan.v_plane};
   T* const v = reinterpret_cast<T*>(args.workspace);
-  T* const w = v + kTileElements * plan.tiles.v_plane;
-  T* const m = w + kTileElements * plan.w_plane;
-  for (int64_t first = 0; first < plan.tiles.tiles; first += plan.block_tiles) {
-    const int64_t left = plan.tiles.tiles - first, tiles = left < plan.block_tiles ? left : plan.block_tiles;
+  T* const w = v + kGradElements * plan.v_plane;
+  T* const m = w + kGradElements * plan.w_plane;
+  for (int64_t first = 0; first < plan.tiles; first += plan.block_tiles) {
+    const int64_t left = plan.tiles - first, tiles = left < plan.block_tiles ? left : plan.block_tiles;
     parallel_for(pool, tiles, ThreadPool::kMaxThreads, [&](int64_t t, int) {
       const FlushDenormals flush;
-      const int64_t image = plan.tiles.rows * plan.tiles.columns, n = (first + t) / image;
-      const int64_t p0 = (first + t) % image / plan.tiles.columns * kGradTaps;
-      const int64_t q0 = (first + t) % plan.tiles.columns * kGradTaps;
-      images.tile(static_cast<const S*>(args.x) + n * d.h * d.w * d.c, p0 - d.pad_top, q0 - d.pad_left,
-                  v + t * plan.tiles.v_row);
+      const int64_t image = plan.rows * plan.columns, n = (first + t) / image;
+      const int64_t p0 = (first + t) % image / plan.columns * kGradTaps;
+      const int64_t q0 = (first + t) % plan.columns * kGradTaps;
+      images.tile(n, p0 - d.pad_top, q0 - d.pad_left, v + t * plan.v_row);
       grad.grad_tile(static_cast<const S*>(args.weight) + n * d.p * d.q * d.k, p0, q0, w + t * plan.w_row);
     });
-    parallel_for(pool, kTileElements, ThreadPool::kMaxThreads, [&](int64_t e, int) {
+    parallel_for(pool, kGradElements, ThreadPool::kMaxThreads, [&](int64_t e, int) {
       const FlushDenormals flush;
-      grad.multiply(w + e * plan.w_plane, v + e * plan.tiles.v_plane, m + e * plan.m_plane, tiles, first == 0);
+      grad.multiply(w + e * plan.w_plane, v + e * plan.v_plane, m + e * plan.m_plane, tiles, first == 0);
     });
   }
   parallel_for(pool, d.k, ThreadPool::kMaxThreads, [&](int64_t k, int) {
-    grad.taps_of(m + k * plan.tiles.v_row, static_cast<S*>(args.y) + k * d.r * d.s * d.c);
+    grad.taps_of(m + k * plan.v_row, static_cast<S*>(args.y) + k * d.r * d.s * d.c);
   });
 }
 
 template <class S>
 int64_t winograd_wgrad_workspace(const ConvProblem& d, int) {
-  const WinogradGradPlan plan = plan_winograd_grad<Compute<S>>(d);
-  return kTileElements * (plan.tiles.v_plane + plan.w_plane + plan.m_plane) * int64_t(sizeof(Compute<S>));
+  const WinogradWgradPlan plan = plan_winograd_wgrad<Compute<S>>(d);
+  return kGradElements * (plan.v_plane + plan.w_plane + plan.m_plane) * int64_t(sizeof(Compute<S>));
 }
 
 }  // namespace fastconv::FC_ISA

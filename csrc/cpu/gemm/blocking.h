@@ -30,11 +30,27 @@ inline constexpr int64_t kMaxNc = 384;                      // B block 512 x 384
 inline constexpr int64_t kMaxMc = 112;                      // partial sums 112 x 384 x 4 B = 168 KiB
 inline constexpr int64_t kWinogradL2 = int64_t(768) << 10;  // bytes: V and M of a block of tiles
 
+FC_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Elements of a row, rounded up to an odd number of lines: rows that do not collide in L1, planes that begin in
+// different sets.
+FC_INLINE int64_t odd_lines(int64_t n) { return (ceil_div(n, 16) | 1) * 16; }
+
+// Calls body(first, rows) for panels of at most mr of `count` rows, of even height: 49 are 13 + 12 + 12 + 12, not
+// 14 + 14 + 14 + 7.
+template <class F>
+FC_INLINE void for_each_panel(int64_t count, int64_t mr, const F& body) {
+  const int64_t panels = ceil_div(count, mr);
+  for (int64_t panel = 0; panel < panels; panel++) {
+    const int64_t first = count * panel / panels;
+    body(first, count * (panel + 1) / panels - first);
+  }
+}
+
 // k runs over `unit`s that are contiguous in A (1 where nothing is known).
 template <class T>
 FC_INLINE GemmPlan plan_gemm(int64_t m, int64_t n, int64_t k, int64_t unit, int64_t groups, int threads) {
   constexpr int64_t mr = Tile<T>::mr, nr = Tile<T>::nr;
-  const auto ceil_div = [](int64_t a, int64_t b) __attribute__((always_inline)) { return (a + b - 1) / b; };
   GemmPlan plan{};
   m = m > 0 ? m : 1;  // an empty problem has a plan too, and is never run
   n = n > 0 ? n : 1;

@@ -39,14 +39,11 @@ FC_INLINE void gemm_block(const GemmPlan& plan, int64_t m, int64_t n, int64_t k,
 
   const int64_t m0 = m_block * plan.mc, m_count = m - m0 < plan.mc ? m - m0 : plan.mc;
   const int64_t n0 = n_block * plan.nc, n_count = n - n0 < plan.nc ? n - n0 : plan.nc;
-  const int64_t panels = (m_count + mr - 1) / mr;
 
   for (int64_t k_block = 0; k_block < plan.k_blocks; k_block++) {
     const int64_t k0 = k_block * plan.kc, kc = k - k0 < plan.kc ? k - k0 : plan.kc;
     const bool last = k_block + 1 == plan.k_blocks;
-    for (int64_t panel = 0; panel < panels; panel++) {
-      // Panels of even height: 49 rows are 13 + 12 + 12 + 12, not 14 + 14 + 14 + 7.
-      const int64_t row = m_count * panel / panels, row_count = m_count * (panel + 1) / panels - row;
+    for_each_panel(m_count, mr, [&](int64_t row, int64_t row_count) __attribute__((always_inline)) {
       Segment<T> segments[kMaxSegments];
       const int count = rows.segments(a_panel, plan.a_stride, m0 + row, row_count, k0, kc, segments);
       const Finish<S> finish = store.finish(m0 + row, row_count);
@@ -59,7 +56,7 @@ FC_INLINE void gemm_block(const GemmPlan& plan, int64_t m, int64_t n, int64_t k,
                                                {c, ldc, k_block > 0, direct ? &finish : nullptr, n0 + col, col_count});
         if (last && !direct) finish.put_all(c, ldc, row_count, n0 + col, col_count);
       }
-    }
+    });
   }
 }
 
