@@ -53,6 +53,7 @@ from .pool import (
     max_pool2d,
     max_pool2d_grad,
 )
+from .pool1d import avg_pool1d, avg_pool1d_grad, max_pool1d, max_pool1d_grad
 from .unpool import max_unpool2d, max_unpool2d_grad
 
 __all__ = [
@@ -66,6 +67,8 @@ __all__ = [
     "adaptive_max_pool2d_grad",
     "add",
     "algorithms",
+    "avg_pool1d",
+    "avg_pool1d_grad",
     "avg_pool2d",
     "avg_pool2d_grad",
     "batch_norm",
@@ -100,6 +103,8 @@ __all__ = [
     "local_response_norm_grad",
     "log_softmax",
     "log_softmax_grad",
+    "max_pool1d",
+    "max_pool1d_grad",
     "max_pool2d",
     "max_pool2d_grad",
     "max_unpool2d",
