@@ -51,8 +51,8 @@ def _apply(function: str, x: Any, slope: float = 0.0) -> Array:
 def activation_grad(x: Any, grad: Any, function: str, slope: float = 0.0) -> Array:
     """grad f'(x), the gradient of an activation with respect to its input x, in the memory format of x.
 
-    function: relu, relu6, leaky_relu (whose negative_slope is `slope`), sigmoid, tanh or silu. As in PyTorch, relu lets
-    nothing through at 0, and relu6 nothing at 6.
+    function: relu, relu6, leaky_relu (whose negative_slope is `slope`), sigmoid, tanh, silu, hard_sigmoid or hard_swish. As
+    in PyTorch, relu lets nothing through at 0, relu6 nothing at 6, hard_sigmoid nothing at -3 and 3.
 
     >>> import numpy as np, fastconv as fc
     >>> fc.ops.activation_grad(np.float32([-1, 2]), np.float32([5, 5]), "relu")
@@ -100,6 +100,16 @@ def tanh(x: Any) -> Array:
 def silu(x: Any) -> Array:
     """x sigmoid(x), also called swish."""
     return _apply("silu", x)
+
+
+def hard_sigmoid(x: Any) -> Array:
+    """relu6(x + 3) / 6, a sigmoid of straight lines (torch's hardsigmoid)."""
+    return _apply("hard_sigmoid", x)
+
+
+def hard_swish(x: Any) -> Array:
+    """x relu6(x + 3) / 6, MobileNetV3's silu of straight lines (Howard et al., 2019; torch's hardswish)."""
+    return _apply("hard_swish", x)
 
 
 def _along(op: str, dim: int, *arrays: Array) -> Array:
