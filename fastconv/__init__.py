@@ -2,6 +2,7 @@
 
 ``fastconv.ops``     arrays in, arrays out: conv2d, pooling, linear, norms, activations
 ``fastconv.nn``      layers on top of them
+``fastconv.data``    data sets, batches, random changes of images
 ``fastconv.models``  the classic CNNs, built from the layers
 ``fastconv.optim``   optimizers, schedules, clipping, loss scaling
 ``fastconv.bench``   what ``fastconv bench`` measures with
@@ -9,7 +10,7 @@
 
 from __future__ import annotations
 
-from . import models, nn, ops, optim
+from . import data, models, nn, ops, optim
 from .backends import device, devices
 from .backends.cpu import num_threads, set_num_threads
 from .backends.policy import allow_winograd, batch_invariant
@@ -46,6 +47,7 @@ __all__ = [
     "__version__",
     "allow_winograd",
     "batch_invariant",
+    "data",
     "device",
     "devices",
     "load",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
-from ..errors import FileFormatError, ModelError, ShapeError
+from ..data.image_file import open_image, pillow
+from ..errors import ShapeError
 from ..nn import Module
 from ..nn.module import numpy_dtype
 from ..nn.state import load
@@ -42,22 +42,12 @@ def read_image(path: str | os.PathLike[str], entry: ModelInfo, invert: bool = Fa
 
     invert swaps black and white first: for digits drawn dark on light.
     """
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise ModelError("predict: Pillow is not installed (pip install 'fastconv[images]')") from None
-    if not Path(path).is_file():
-        raise FileFormatError(f"image {str(path)!r}: no such file")
     channels, height, width = entry.input_size
-    try:
-        with Image.open(path) as opened:
-            image = opened.convert("RGB" if channels == 3 else "L")
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise FileFormatError(f"image {str(path)!r}: cannot be read: {error}") from None
+    image = open_image(path, "RGB" if channels == 3 else "L")
     scale = entry.resize / min(image.size)
     size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
     if size != image.size:
-        image = image.resize(size, Image.Resampling.BILINEAR)
+        image = image.resize(size, pillow().Resampling.BILINEAR)
     pixels = np.asarray(image, np.float32).reshape(image.height, image.width, channels) / 255
     if invert:
         pixels = 1 - pixels
