@@ -5,12 +5,13 @@
 ``fastconv.data``    data sets, batches, random changes of images
 ``fastconv.models``  the classic CNNs, built from the layers
 ``fastconv.optim``   optimizers, schedules, clipping, loss scaling
+``fastconv.train``   the training loop, checkpoints, transfer learning, profiles
 ``fastconv.bench``   what ``fastconv bench`` measures with
 """
 
 from __future__ import annotations
 
-from . import data, models, nn, ops, optim
+from . import data, models, nn, ops, optim, train
 from .backends import device, devices
 from .backends.cpu import num_threads, set_num_threads
 from .backends.policy import allow_winograd, batch_invariant
@@ -59,4 +60,5 @@ __all__ = [
     "save",
     "set_num_threads",
     "set_weight_cache_limit",
+    "train",
 ]

@@ -37,7 +37,7 @@ def clip_grad_norm_(
     given = _with_gradients(parameters)
     if not given:
         return np.float64(0)
-    norms = [_norm(p.grad, order) for p in given]
+    norms = [_norm(grad, order) for _, grad in given]
     if order == math.inf:
         norm = reduce(np.maximum, norms)
     else:
@@ -45,17 +45,17 @@ def clip_grad_norm_(
     if error_if_nonfinite and not math.isfinite(float(norm)):
         raise TrainingError(f"parameters: the norm of the gradients is {float(norm)}, which cannot be clipped")
     scale = np.minimum(limit / (norm + 1e-6), 1.0)
-    for p in given:
-        p.grad = p.grad * scale.astype(p.grad.dtype)
+    for parameter, grad in given:
+        parameter.grad = grad * scale.astype(grad.dtype)
     return norm
 
 
 def clip_grad_value_(parameters: Parameter | Iterable[Parameter], clip_value: float) -> None:
     """Cuts every gradient off at -clip_value and clip_value."""
     limit = _bound(clip_value, "clip_value")
-    for p in _with_gradients(parameters):
-        bound = p.grad.dtype.type(limit)
-        p.grad = np.minimum(np.maximum(p.grad, -bound), bound)
+    for parameter, grad in _with_gradients(parameters):
+        bound = grad.dtype.type(limit)
+        parameter.grad = np.minimum(np.maximum(grad, -bound), bound)
 
 
 def _norm(grad: Array, order: float) -> Any:
@@ -67,9 +67,9 @@ def _norm(grad: Array, order: float) -> Any:
     return magnitude.max(initial=0.0) if order == math.inf else (magnitude**order).sum() ** (1 / order)
 
 
-def _with_gradients(parameters: Parameter | Iterable[Parameter]) -> list[Parameter]:
+def _with_gradients(parameters: Parameter | Iterable[Parameter]) -> list[tuple[Parameter, Array]]:
     given = [parameters] if isinstance(parameters, Parameter) else list(parameters)
-    return [p for p in given if p.grad is not None]
+    return [(p, p.grad) for p in given if p.grad is not None]
 
 
 def _bound(value: Any, name: str) -> float:

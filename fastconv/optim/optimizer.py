@@ -84,15 +84,14 @@ class Optimizer:
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._step_one(parameter, group)
+                    self._step_one(parameter, parameter.grad, group)
 
-    def _step_one(self, parameter: Parameter, group: Group) -> None:
+    def _step_one(self, parameter: Parameter, grad: Array, group: Group) -> None:
         state = self._state.setdefault(id(parameter), {"step": 0})
         state["step"] += 1
         with parameter.writing() as array:
             exact = array.dtype == compute_dtype(array.dtype)
             target, low = (array, None) if exact else (self._master(parameter, array, state), array)
-            grad = parameter.grad
             if group["l1"]:
                 grad = grad + (group["l1"] * np.sign(target)).astype(grad.dtype)
             self.update(target, grad, state, group, low)
