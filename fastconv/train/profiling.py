@@ -125,8 +125,8 @@ def profile(
     the activation that it is fused with are one row.
 
     >>> import fastconv as fc
-    >>> result = fc.train.profile(fc.models.create("lenet5"), (1, 1, 32, 32), seconds=0.01)
-    >>> [row.kind for row in result.rows][:2]
+    >>> result = fc.train.profile(fc.models.create("deep_convnet"), (1, 1, 28, 28), seconds=0.01)
+    >>> [row.kind for row in result.rows][1:3]
     ['Conv2d + relu', 'MaxPool2d']
     """
     from ..optim import Adam
@@ -175,6 +175,7 @@ class _Recorder:
         self.rows: dict[str, LayerTime] = {}
         self._passed: list[tuple[float, str | None]] = []  # in backward: when, and the layer that begins there
         self._wrapped: list[tuple[Module, str]] = []
+        self._inside = False
 
     def __enter__(self) -> _Recorder:
         for name, module in self.model.named_modules():
@@ -219,24 +220,25 @@ class _Recorder:
         def ends() -> None:
             self._passed.append((self.clock(), None))
 
-        depth = 0
-
         def run(x: Any, *arguments: Any, **named: Any) -> Any:
-            nonlocal depth
-            if isinstance(x, Tensor) and not depth:
+            if self._inside:  # forward calls forward_fused: one row
+                return method(x, *arguments, **named)
+            if isinstance(x, Tensor):
                 x = _Mark.apply(x, passed=ends)
-            depth += 1
+            self._inside = True
             begin = self.clock()
-            y = method(x, *arguments, **named)
-            end = self.clock()
-            depth -= 1
+            try:
+                y = method(x, *arguments, **named)
+            finally:
+                self._inside = False
+            seconds = self.clock() - begin
             row = self.rows.get(name)
             if row is None:
                 fused = f" + {arguments[0]}" if arguments and isinstance(arguments[0], str) else ""
                 problem = layer_problem(module, x)
                 macs = problem.macs if problem else 0
                 row = self.rows[name] = LayerTime(name, type(module).__name__ + fused, tuple(y.shape), macs)
-            row.forward.append(end - begin)
-            return _Mark.apply(y, passed=begins) if isinstance(y, Tensor) and not depth else y
+            row.forward.append(seconds)
+            return _Mark.apply(y, passed=begins) if isinstance(y, Tensor) else y
 
         return run

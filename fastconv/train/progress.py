@@ -29,7 +29,9 @@ class ProgressBar(Callback):
     def on_fit_begin(self, trainer: Trainer) -> None:
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            # Lines that are printed meanwhile pass above the bar, unless they go somewhere else than the bar does.
+            shared = sys.stdout.isatty()
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=shared)
             self._task = self._bar.add_task(f"epoch {trainer.epoch + 1}", total=trainer.steps_per_epoch)
             self._bar.start()
 
