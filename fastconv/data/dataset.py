@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 class Dataset:
-    """Images (N, H, W, C) uint8, labels (N,) int64, and the names of the classes that they number.
+    """Images (N, H, W, C) uint8 (held without a copy, read-only here), labels (N,) int64, and the names of the classes that they number.
 
     Raises DTypeError or ShapeError where the three do not fit each other.
 
@@ -29,7 +29,9 @@ class Dataset:
     """
 
     def __init__(self, images: Any, labels: Any, classes: Iterable[str]) -> None:
-        self._images: Array | None = np.asarray(images)
+        # Read-only, as what is read from a file is: a loader's threads share it.
+        self._images: Array | None = np.asarray(images).view()
+        self._images.flags.writeable = False
         if self._images.dtype != np.uint8:
             raise DTypeError(f"images: expected uint8, got {self._images.dtype}")
         if self._images.ndim != 4:
@@ -135,9 +137,12 @@ def split(dataset: Dataset, fractions: Sequence[float], seed: int = 0) -> tuple[
     >>> [len(part) for part in split(synthetic_digits(100), (0.8, 0.1, 0.1))]
     [80, 10, 10]
     """
-    shares = [float(share) for share in fractions]
+    try:
+        shares = [float(share) for share in fractions]
+    except (TypeError, ValueError):
+        shares = []
     if not shares or not all(share >= 0 for share in shares) or math.fsum(shares) > 1 + 1e-9:
-        raise ShapeError(f"fractions: expected numbers from 0 on that sum to 1 at most, got {tuple(fractions)}")
+        raise ShapeError(f"fractions: expected numbers from 0 on that sum to 1 at most, got {fractions!r}")
     ends = [round(math.fsum(shares[: i + 1]) * len(dataset)) for i in range(len(shares))]
     order = permutation(len(dataset), seed)
     return tuple(Subset(dataset, order[begin:end]) for begin, end in zip([0, *ends], ends, strict=False))

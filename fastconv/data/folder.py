@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileFormatError, ShapeError
+from .augment.transform import size_pair
 from .dataset import Dataset
 from .image_file import open_image, pillow
 from .originals import PathLike
-from .random import whole_number
 
 Array = NDArray[Any]
 
@@ -32,10 +32,8 @@ class ImageFolder(Dataset):
     def __init__(self, root: PathLike, size: int | tuple[int, int] | None = None, channels: int = 3) -> None:
         if channels not in (1, 3):
             raise ShapeError(f"channels: expected 1 or 3, got {channels!r}")
-        pair = (size, size) if isinstance(size, int) else size
-        if pair is not None and (len(pair) != 2 or any(whole_number(side, "size", 16) < 1 for side in pair)):
-            raise ShapeError(f"size: expected a number or (height, width), at least 1, got {size!r}")
-        self.root, self.size, self.channels = Path(root), pair, channels
+        self.root, self.channels = Path(root), channels
+        self.size = None if size is None else size_pair(size, "size")
         if not self.root.is_dir():
             raise FileFormatError(f"ImageFolder: {str(root)!r}: no such folder")
         classes = sorted(folder.name for folder in self.root.iterdir() if folder.is_dir())
@@ -48,6 +46,7 @@ class ImageFolder(Dataset):
         if not self.paths:
             raise FileFormatError(f"ImageFolder: {str(root)!r}: expected a folder a class with images, found none")
         self._images = None
+        self._first: tuple[int, ...] | None = None
         self._describe(labels, classes)
 
     @property
@@ -65,19 +64,21 @@ class ImageFolder(Dataset):
         images: list[Array] = []
         for i in indices:
             image = self._decode(self.paths[i])
-            if self.size is None:
-                # The first file, not the first of this batch: the same error wherever one begins.
-                self.size = self._decode(self.paths[0]).shape[:2]
-            if image.shape[:2] != self.size:
+            if image.shape != self._shape():
+                height, width, _ = self._shape()
                 raise FileFormatError(
-                    f"image {str(self.paths[i])!r}: expected {self.size[0]} x {self.size[1]} as in the first file "
+                    f"image {str(self.paths[i])!r}: expected {height} x {width} as in the first file "
                     f"(or give size=), got {image.shape[0]} x {image.shape[1]}"
                 )
             images.append(image)
-        if not images:
-            height, width = self.size or self._decode(self.paths[0]).shape[:2]
-            return np.empty((0, height, width, self.channels), np.uint8)
-        return np.stack(images)
+        return np.stack(images) if images else np.empty((0, *self._shape()), np.uint8)
+
+    def _shape(self) -> tuple[int, ...]:
+        """(H, W, C) of every image: what size says, else as the first file is (not the first of a batch, so that the
+        error is the same wherever one begins)."""
+        if self._first is None:
+            self._first = (*self.size, self.channels) if self.size else self._decode(self.paths[0]).shape
+        return self._first
 
     def _decode(self, path: Path) -> Array:
         image = open_image(path, "RGB" if self.channels == 3 else "L")

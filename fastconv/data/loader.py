@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -130,15 +131,16 @@ class DataLoader:
         count = len(self.dataset)
         order = permutation(count, seed, epoch) if self.shuffle else np.arange(count)
         parts = [order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(begin, len(self))]
-        for batch in self._prepared(parts, seed, epoch):
-            # Only the newest iteration moves the loader's position.
-            if self._running is token:
-                self._position += 1
-            yield batch
+        with closing(self._prepared(parts, seed, epoch)) as batches:
+            for batch in batches:
+                # Only the newest iteration moves the loader's position.
+                if self._running is token:
+                    self._position += 1
+                yield batch
         if self._running is token:
             self.set_epoch(epoch + 1)
 
-    def _prepared(self, parts: list[Array], seed: int, epoch: int) -> Iterator[Batch]:
+    def _prepared(self, parts: list[Array], seed: int, epoch: int) -> Generator[Batch, None, None]:
         """The batches in order, up to workers * prefetch of them under way."""
         if not self.workers:
             for part in parts:

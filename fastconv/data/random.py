@@ -105,7 +105,7 @@ def permutation(count: int, seed: int, epoch: int = 0) -> Array:
     They are sorted by 64 random bits each, so the order does not depend on the version of NumPy.
 
     >>> permutation(5, seed=1)
-    array([1, 4, 0, 3, 2])
+    array([3, 4, 1, 2, 0])
     """
     words = Draws(seed, epoch, np.arange(count), SHUFFLE).words(2).astype(np.uint64)
     return np.argsort((words[:, 0] << _SHIFT) | words[:, 1], kind="stable").astype(np.int64)

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ShapeError
+from .augment import Compose, RandomRotation, RandomScale, RandomTranslation
+from .augment.transform import probability
 from .dataset import Dataset
 from .random import Draws, whole_number
 
@@ -40,11 +42,7 @@ def synthetic_digits(count: int, seed: int = 0, noise: float = 0.1) -> Dataset:
     >>> digits.images.shape, digits.labels[:3].tolist(), digits.classes[7]
     ((100, 28, 28, 1), [0, 1, 2], '7')
     """
-    from .augment import Compose, RandomRotation, RandomScale, RandomTranslation
-
-    total, amplitude = whole_number(count, "count", 32), float(noise)
-    if not 0 <= amplitude <= 1:
-        raise ShapeError(f"noise: expected 0 to 1, got {noise}")
+    total, amplitude = whole_number(count, "count", 32), probability(noise, "noise")
     dots = (_FONT[:, :, None] >> np.arange(4, -1, -1)) & 1
     glyphs = np.zeros((10, 28, 28, 1), np.float32)
     glyphs[:, 3:24, 6:21, 0] = np.kron(dots, np.ones((3, 3), np.int64)) * 255

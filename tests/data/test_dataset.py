@@ -55,7 +55,7 @@ def test_split_shares_everything_out_once():
     assert sorted(np.concatenate([part.indices for part in parts]).tolist()) == list(range(103))
     again, other = split(data, (0.5,), seed=4)[0], split(data, (0.5,), seed=5)[0]
     assert again.indices.tolist() == parts[0].indices.tolist() != other.indices.tolist()
-    for fractions in ((0.9, 0.2), (-0.1,), (), (float("nan"),)):
+    for fractions in ((0.9, 0.2), (-0.1,), (), (float("nan"),), 0.5, ("half",)):
         with pytest.raises(fc.ShapeError, match="fractions"):
             split(data, fractions)
 
@@ -84,11 +84,11 @@ def test_synthetic_sets_repeat_and_grow(make):
 
 @pytest.mark.parametrize("make", [synthetic_digits, gaussian_blobs])
 def test_synthetic_classes_can_be_told_apart(make):
-    """The nearest of the mean images, which is what a single linear layer could learn, finds most labels."""
+    """The nearest training image tells the label (93 % of the digits, which are shifted and tilted)."""
     train, test = make(1000, seed=0), make(300, seed=1)
-    means = np.stack([train.images[train.labels == i].mean(0) for i in range(len(train.classes))])
-    distance = ((test.images[:, None].astype(float) - means) ** 2).sum((2, 3, 4))
-    assert (distance.argmin(1) == test.labels).mean() > 0.9
+    known, asked = (part.images.reshape(len(part), -1).astype(np.float64) for part in (train, test))
+    distance = (known**2).sum(1) - 2 * asked @ known.T
+    assert (train.labels[distance.argmin(1)] == test.labels).mean() > 0.9
 
 
 def test_synthetic_arguments_are_checked():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-
 import numpy as np
 import pytest
 
@@ -18,12 +16,8 @@ WEIGHTS = "weights/deep_convnet_mnist_9938.npz"
 
 @pytest.fixture(scope="module")
 def digits(data):
-    def read(name, header):
-        with gzip.open(data / "mnist" / name) as file:
-            return np.frombuffer(file.read(), np.uint8, offset=header)
-
-    images = read("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28)
-    return images, read("t10k-labels-idx1-ubyte.gz", 8)
+    test = fc.data.MNIST(data, "test")
+    return test.images.transpose(0, 3, 1, 2), test.labels
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ShapeError
-from ..random import Draws
-from .transform import Transform, real_pair
+from ..random import Draws, whole_number
+from .transform import Transform, finite, real_pair
 from .warp import warp
 
 Array = NDArray[Any]
@@ -24,9 +24,7 @@ class Affine(Transform):
     """
 
     def __init__(self, fill: float) -> None:
-        self.fill = float(fill)
-        if not math.isfinite(self.fill):
-            raise ShapeError(f"fill: expected a finite number, got {fill}")
+        self.fill = finite(fill, "fill")
 
     def maps(self, draws: Draws) -> Array:
         """(N, 2, 3) float64: for each image, from a place in the result to one in the image (see `warp`)."""
@@ -121,8 +119,8 @@ class RandomTranslation(Affine):
 class RandomScale(Affine):
     """Enlarges the content of images about their centre by a factor between factors[0] and factors[1]; below 1 shrinks.
 
-    >>> RandomScale((1, 1))(np.eye(3, dtype=np.float32).reshape(1, 3, 3, 1)).sum()
-    np.float32(3.0)
+    >>> float(RandomScale((1, 1))(np.eye(3, dtype=np.float32).reshape(1, 3, 3, 1)).sum())
+    3.0
     """
 
     def __init__(self, factors: tuple[float, float], fill: float = 0) -> None:
@@ -142,17 +140,15 @@ class ElasticDistortion(Transform):
     Simard, Steinkraus and Platt, "Best practices for convolutional neural networks" (ICDAR 2003), who smooth a
     displacement a pixel by a Gaussian.
 
-    >>> ElasticDistortion(0)(np.eye(4, dtype=np.float32).reshape(1, 4, 4, 1)).sum()
-    np.float32(4.0)
+    >>> float(ElasticDistortion(0)(np.eye(4, dtype=np.float32).reshape(1, 4, 4, 1)).sum())
+    4.0
     """
 
     def __init__(self, pixels: float, grid: int = 5, fill: float = 0) -> None:
         self.pixels = real_pair((0, pixels), "pixels")[1]
-        self.grid, self.fill = int(grid), float(fill)
-        if self.grid != grid or not 2 <= self.grid <= 64:
+        self.grid, self.fill = whole_number(grid, "grid", 16), finite(fill, "fill")
+        if not 2 <= self.grid <= 64:
             raise ShapeError(f"grid: expected 2 to 64 points, got {grid}")
-        if not math.isfinite(self.fill):
-            raise ShapeError(f"fill: expected a finite number, got {fill}")
 
     def apply(self, images: Array, draws: Draws) -> Array:
         """The images, sampled bilinearly."""

@@ -40,16 +40,20 @@ class Compose(Transform):
         """All of them, in order."""
         position = 0
         while position < len(self.transforms):
-            first = self.transforms[position]
-            run = [first]
-            if isinstance(first, Affine):
-                for following in self.transforms[position + 1 :]:
-                    if not isinstance(following, Affine) or following.fill != first.fill:
-                        break
-                    run.append(following)
-                maps = [bend.maps(draws.at(position + i)) for i, bend in enumerate(run) if isinstance(bend, Affine)]
-                images = warp(images, compose_maps(maps), first.fill)
+            bends = self._bends(position)
+            if bends:
+                maps = [bend.maps(draws.at(position + i)) for i, bend in enumerate(bends)]
+                images = warp(images, compose_maps(maps), bends[0].fill)
             else:
-                images = first.apply(images, draws.at(position))
-            position += len(run)
+                images = self.transforms[position].apply(images, draws.at(position))
+            position += len(bends) or 1
         return images
+
+    def _bends(self, position: int) -> list[Affine]:
+        """The affine transforms from there on that are one map."""
+        bends: list[Affine] = []
+        for transform in self.transforms[position:]:
+            if not isinstance(transform, Affine) or (bends and transform.fill != bends[0].fill):
+                break
+            bends.append(transform)
+        return bends

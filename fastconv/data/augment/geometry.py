@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...errors import ShapeError
 from ..random import Draws
-from .transform import Transform, check_fill, size_pair
+from .transform import Transform, check_fill, finite, size_pair
 from .transform import probability as _probability
 
 Array = NDArray[Any]
@@ -33,7 +33,7 @@ class RandomCrop(Transform):
     def __init__(self, size: int | tuple[int, int], padding: int | tuple[int, int] = 0, fill: float = 0) -> None:
         self.size = size_pair(size, "size")
         self.padding = size_pair(padding, "padding", least=0)
-        self.fill = fill
+        self.fill = finite(fill, "fill")
 
     def apply(self, images: Array, draws: Draws) -> Array:
         """A copy of each window."""
@@ -68,7 +68,7 @@ class CenterCrop(Transform):
 
     def __init__(self, size: int | tuple[int, int], fill: float = 0) -> None:
         self.size = size_pair(size, "size")
-        self.fill = fill
+        self.fill = finite(fill, "fill")
 
     def apply(self, images: Array, draws: Draws) -> Array:
         """A copy of the centre."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import ShapeError
 from ..random import Draws
-from .transform import Transform, check_fill, real_pair
+from .transform import Transform, check_fill, finite, real_pair
 from .transform import probability as _probability
 
 Array = NDArray[Any]
@@ -52,9 +52,14 @@ class Normalize(Transform):
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, images.shape[3]):
                 raise ShapeError(f"{name}: expected one number or {images.shape[3]}, one a channel, got {len(values)}")
-        result: Array = ToFloat().apply(images, draws) - np.array(self.mean, np.float32)
-        result /= np.array(self.std, np.float32)
-        return result
+        count, height, width, channels = images.shape
+        # A row of pixels at a time: NumPy's inner loop along the three channels alone takes four times as long.
+        mean, std = (
+            np.tile(np.broadcast_to(np.array(values, np.float32), channels), width) for values in (self.mean, self.std)
+        )
+        result: Array = ToFloat().apply(images, draws).reshape(count, height, width * channels) - mean
+        result /= std
+        return result.reshape(images.shape)
 
 
 def _like(values: Array, images: Array) -> Array:
@@ -112,8 +117,8 @@ class RandomErasing(Transform):
     area: smallest and largest share of the image; aspect: smallest and largest height over width, drawn on a
     logarithmic scale. Sides are rounded to whole pixels, limited to the image's, and the rectangle lies inside it.
 
-    >>> RandomErasing(1, area=(1, 1), aspect=(1, 1), fill=7)(np.zeros((1, 4, 4, 1), np.uint8)).sum()
-    np.uint64(112)
+    >>> int(RandomErasing(1, area=(1, 1), aspect=(1, 1), fill=7)(np.zeros((1, 4, 4, 1), np.uint8)).sum())
+    112
     """
 
     def __init__(
@@ -128,7 +133,7 @@ class RandomErasing(Transform):
         if self.area[1] > 1:
             raise ShapeError(f"area: expected shares of the image, 1 at most, got {area}")
         self.aspect = real_pair(aspect, "aspect", least=1e-3)
-        self.fill = float(fill)
+        self.fill = finite(fill, "fill")
 
     def apply(self, images: Array, draws: Draws) -> Array:
         """A copy with rectangles filled."""
