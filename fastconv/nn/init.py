@@ -1,8 +1,8 @@
 """Random numbers, all from one seeded state: initial values by a generator, dropout's masks by a key and a counter.
 
-The same seed gives the same network and the same training; `get_state` and `set_state` take it through a file. `uniform`
-makes an array; the functions whose names end in an underscore fill a parameter (torch.nn.init's names, arguments and
-formulas) and return it.
+The same seed gives the same network and the same training. `get_state` and `set_state` take it through a file.
+`uniform` makes an array; the functions whose names end in an underscore fill a parameter (torch.nn.init's names,
+arguments and formulas) and return it.
 """
 
 from __future__ import annotations
