@@ -40,6 +40,11 @@ class Parameter(Tensor):
         array = data.data if isinstance(data, Tensor) else data
         super().__init__(_locked_copy(array), requires_grad and array.dtype.kind in "fV")
 
+    def __deepcopy__(self, memo: Any) -> Parameter:
+        copy = Parameter(self._data, self._requires_grad)  # an array that is copied is no longer read-only
+        memo[id(self)] = copy
+        return copy
+
     @property
     def data(self) -> Array:
         return self._data
@@ -325,7 +330,11 @@ class Sequential(Module):
         return iter(self._modules.values())
 
     def forward(self, x: Any) -> Any:
-        modules = list(self._modules.values())
+        return self.run(x, len(self))
+
+    def run(self, x: Any, count: int) -> Any:
+        """The result of the first `count` modules."""
+        modules = list(self._modules.values())[:count]
         i = 0
         while i < len(modules):
             layer, after = modules[i], modules[i + 1] if i + 1 < len(modules) else None

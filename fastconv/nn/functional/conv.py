@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ...arithmetic import Reshape
 from ...autograd import Context, Function, Tensor, recorded
 from ...backends.conv_weight import ConvWeight
 from ...errors import AlgorithmError
@@ -57,7 +58,7 @@ class _Conv2d(Function):
     def backward(ctx: Context, grad: Any) -> Any:
         (images, prepared, y), (x_shape, weight_shape) = ctx.saved, ctx.shapes
         for_x, for_weight, for_bias, for_residual = ctx.needs_grad
-        grad = ops.channels_last(grad[np.newaxis] if ctx.single else grad)
+        grad = grad[np.newaxis] if ctx.single else grad
         if ctx.activation is not None:
             grad = ops.activation_grad(y, grad, ctx.activation)
         dx = ops.conv2d_input_grad(grad, prepared, x_shape, *ctx.arguments) if for_x else None
@@ -129,7 +130,7 @@ def conv1d(
     arguments = conv1d_arguments(rows.shape, filters.shape, stride, padding, dilation)
     image = rows.reshape((*rows.shape[:-1], 1, rows.shape[-1]))
     y = conv2d(image, filters.reshape((*filters.shape[:2], 1, -1)), bias, *arguments, groups, activation=activation)
-    return y.reshape((*y.shape[:-2], y.shape[-1]))
+    return Reshape.apply(y, shape=(*y.shape[:-2], y.shape[-1]))
 
 
 class _Linear(Function):

@@ -9,12 +9,7 @@ import numpy as np
 
 from ... import ops
 from ...autograd import Context, Function
-from ...ops._arrays import Array, is_channels_last
-
-
-def _in_format(grad: Array, last: bool) -> Array:
-    """A gradient in the memory format of the result: what the layers below expect."""
-    return ops.channels_last(grad) if last else grad
+from ...ops._arrays import Array
 
 
 def _smallest(indices: Array, positions: int) -> Array:
@@ -32,14 +27,13 @@ class _MaxPool2d(Function):
             return pool(x, *arguments)
         y, indices = pool(x, *arguments, return_indices=True)
         ctx.save(_smallest(indices, x.shape[-2] * x.shape[-1]))
-        ctx.x_shape, ctx.last = x.shape, y.ndim == 4 and is_channels_last(y)
-        ctx.arguments, ctx.adaptive = arguments, adaptive
+        ctx.x_shape, ctx.arguments, ctx.adaptive = x.shape, arguments, adaptive
         return (y, indices) if with_indices else y
 
     @staticmethod
     def backward(ctx: Context, grad: Any, *unused: Any) -> Any:
         (small,) = ctx.saved
-        grad, indices = _in_format(grad, ctx.last), small.astype(np.int64)
+        indices = small.astype(np.int64)
         if ctx.adaptive:
             return ops.adaptive_max_pool2d_grad(grad, indices, ctx.x_shape)
         return ops.max_pool2d_grad(grad, indices, ctx.x_shape, *ctx.arguments)
@@ -52,13 +46,11 @@ class _AvgPool2d(Function):
     def forward(ctx: Context, x: Any, *, arguments: tuple[Any, ...], adaptive: bool) -> Any:
         y = (ops.adaptive_avg_pool2d if adaptive else ops.avg_pool2d)(x, *arguments)
         ctx.save(x.shape if ctx.recording else None, arguments, adaptive)
-        ctx.last = y.ndim == 4 and is_channels_last(y)
         return y
 
     @staticmethod
     def backward(ctx: Context, grad: Any) -> Any:
         shape, arguments, adaptive = ctx.saved
-        grad = _in_format(grad, ctx.last)
         return ops.adaptive_avg_pool2d_grad(grad, shape) if adaptive else ops.avg_pool2d_grad(grad, shape, *arguments)
 
 
