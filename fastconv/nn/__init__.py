@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from . import functional, init
 from .activation import LeakyReLU, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
-from .container import Concat, Identity, ModuleList, Residual
-from .conv import Conv2d
+from .container import Concat, ModuleList, Residual
+from .conv import Conv2d, ConvTranspose2d
 from .linear import Flatten, Linear
 from .loss import CrossEntropyLoss
-from .module import Module, Parameter, Sequential
+from .module import Identity, Module, Parameter, Sequential, chain
 from .norm import BatchNorm1d, BatchNorm2d, Dropout, LocalResponseNorm
-from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
+from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d, MaxUnpool2d, Upsample
 from .state import load, save
 from .summary import Summary, summarize
 
@@ -22,6 +22,7 @@ __all__ = [
     "BatchNorm2d",
     "Concat",
     "Conv2d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
@@ -31,6 +32,7 @@ __all__ = [
     "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2d",
+    "MaxUnpool2d",
     "Module",
     "ModuleList",
     "Parameter",
@@ -43,6 +45,8 @@ __all__ = [
     "Softmax",
     "Summary",
     "Tanh",
+    "Upsample",
+    "chain",
     "functional",
     "init",
     "load",

@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..backends.cpu import ACTIVATION_CODE
-from ..errors import AlgorithmError, ModelError
+from ..errors import ModelError
 from . import functional
-from .conv import Conv2d
-from .module import Module, Sequential
-
-
-class Identity(Module):
-    """Passes its input on."""
-
-    def forward(self, x: Any) -> Any:
-        return x
+from .activation import ReLU, ReLU6, Sigmoid, SiLU
+from .module import Identity, Module, Sequential, chain
 
 
 class ModuleList(Module):
@@ -75,8 +67,9 @@ class Concat(Module):
 class Residual(Module):
     """activation(body(x) + shortcut(x)), the shortcut being x itself where none is given (He et al., 2016).
 
-    activation: None, or the name of one that convolutions fuse. Where the body is a Sequential that ends in a Conv2d, that
-    convolution adds the shortcut and applies the activation; else one pass over memory does.
+    activation: a layer, or the name of one that convolutions fuse (relu, relu6, silu, sigmoid). The layers of a
+    Sequential body run as `chain` runs them: where the last can, it adds the shortcut and applies the activation; else
+    one pass over memory does.
 
     >>> import numpy as np, fastconv as fc
     >>> block = fc.nn.Residual(fc.nn.Sequential(fc.nn.Conv2d(3, 3, 3, padding=1)), activation="relu")
@@ -84,23 +77,20 @@ class Residual(Module):
     (1, 3, 5, 5)
     """
 
-    def __init__(self, body: Module, shortcut: Module | None = None, activation: str | None = None) -> None:
+    def __init__(self, body: Module, shortcut: Module | None = None, activation: Module | str | None = None) -> None:
         super().__init__()
-        if activation not in ACTIVATION_CODE:
-            names = ", ".join(str(name) for name in ACTIVATION_CODE)
-            raise AlgorithmError(f"activation: expected one of {names}, got {activation!r}")
+        if isinstance(activation, str):
+            if activation not in _ACTIVATIONS:
+                names = ", ".join(_ACTIVATIONS)
+                raise ModelError(f"activation: expected a module or one of {names}, got {activation!r}")
+            activation = _ACTIVATIONS[activation]()
         self.body = body
         self.shortcut = Identity() if shortcut is None else shortcut
-        self.activation = activation
+        self.activation = Identity() if activation is None else activation
 
     def forward(self, x: Any) -> Any:
-        carried, body = self.shortcut(x), self.body
-        if isinstance(body, Sequential) and not body._hooks and len(body):
-            last = body[-1]
-            if isinstance(last, Conv2d) and not last._hooks:
-                return last.forward_fused(body.run(x, len(body) - 1), self.activation, carried)
-        return functional.add(body(x), carried, self.activation)
+        layers = self.body if isinstance(self.body, Sequential) and not self.body._hooks else (self.body,)
+        return chain(x, *layers, self.activation, residual=self.shortcut(x))
 
-    def __repr__(self) -> str:
-        text = super().__repr__()
-        return text if self.activation is None else f"{text[:-1]}  activation={self.activation}\n)"
+
+_ACTIVATIONS: dict[str, type[Module]] = {"relu": ReLU, "relu6": ReLU6, "silu": SiLU, "sigmoid": Sigmoid}

@@ -34,6 +34,7 @@ def last(array):
 X, IMAGE = distinct(2, 4, 6, 5), distinct(4, 6, 5)
 VECTORS = [RNG.uniform(0.5, 1.5, 4) for _ in range(4)]
 TARGET = np.array([0, 3])
+INDICES = fc.ops.max_pool2d(X, 2, return_indices=True)[1]
 
 
 def conv(*arguments, **named):
@@ -88,6 +89,22 @@ CASES = {
     "batch_norm, plain": (lambda x: F.batch_norm(x, *VECTORS[2:]), last(X)),
     "batch_norm's bias": (lambda b: F.batch_norm(X, *VECTORS[2:], None, b), VECTORS[0]),
     "local_response_norm": (lambda x: F.local_response_norm(x, 3, 0.5), X),
+    "conv_transpose2d": (lambda x, w, b: F.conv_transpose2d(x, w, b, 2, 1, 1), X, normal(4, 3, 3, 3), normal(3)),
+    "conv_transpose2d, grouped, dilated": (
+        lambda x, w: F.conv_transpose2d(x, w, None, 1, (1, 0), 0, 2, 2, activation="relu"),
+        last(X),
+        normal(4, 3, 2, 3),
+    ),
+    "conv_transpose2d of one image": (
+        lambda x, w, b: F.conv_transpose2d(x, w, b, activation="silu"),
+        IMAGE,
+        normal(4, 2, 2, 2),
+        normal(2),
+    ),
+    "max_unpool2d": (lambda x: F.max_unpool2d(x, fc.Tensor(INDICES), 2, output_size=(6, 5)), normal(2, 4, 3, 2)),
+    "interpolate": (lambda x: F.interpolate(x, scale_factor=2), X),
+    "interpolate, bilinear": (lambda x: F.interpolate(x, (4, 9), mode="bilinear"), last(X)),
+    "interpolate, corners": (lambda x: F.interpolate(x, 7, mode="bilinear", align_corners=True), IMAGE),
     "cross_entropy": (lambda x: F.cross_entropy(x, TARGET), normal(2, 5)),
     "cross_entropy, smooth sum": (
         lambda x: F.cross_entropy(x, TARGET, label_smoothing=0.2, reduction="sum"),
@@ -201,7 +218,9 @@ LINEAR = {
     "conv2d": (lambda x, w: F.conv2d(x, w, None, 2, 1), (2, 6, 7, 5), (4, 6, 3, 3)),
     "conv2d, grouped": (lambda x, w: F.conv2d(x, w, None, 1, 1, 2, 3), (2, 6, 7, 5), (9, 2, 3, 3)),
     "conv1d": (lambda x, w: F.conv1d(x, w, None, 2, 1), (2, 6, 9), (4, 6, 3)),
+    "conv_transpose2d": (lambda x, w: F.conv_transpose2d(x, w, None, 2, 1), (2, 6, 4, 5), (6, 4, 3, 3)),
     "linear": (F.linear, (5, 24), (7, 24)),
+    "interpolate": (lambda x: F.interpolate(x, scale_factor=2), (2, 6, 3, 2)),
     "avg_pool2d": (lambda x: F.avg_pool2d(x, 2), (2, 6, 6, 4)),
     "pad": (lambda x: F.pad(x, (1, 2)), (2, 6, 7, 5)),
     "flatten": (lambda x: F.flatten(x, 1), (2, 6, 7, 5)),

@@ -1,4 +1,4 @@
-"""Pooling, with its gradients."""
+"""Pooling, unpooling and resizing, with their gradients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
-from ...autograd import Context, Function
+from ...autograd import Context, Function, Tensor
 from ...ops._arrays import Array
 
 
@@ -97,3 +97,47 @@ def adaptive_avg_pool2d(x: Any, output_size: Any) -> Any:
 def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima to a given (P, Q); see fastconv.ops.adaptive_max_pool2d."""
     return _MaxPool2d.apply(x, arguments=(output_size,), adaptive=True, with_indices=return_indices)
+
+
+class _MaxUnpool2d(Function):
+    """Maxima back at their positions."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Any, *, indices: Any, arguments: tuple[Any, ...]) -> Any:
+        y = ops.max_unpool2d(x, indices, *arguments)
+        if ctx.recording:
+            ctx.save(_smallest(indices, y.shape[-2] * y.shape[-1]))
+        return y
+
+    @staticmethod
+    def backward(ctx: Context, grad: Any) -> Any:
+        return ops.max_unpool2d_grad(grad, ctx.saved[0].astype(np.int64))
+
+
+def max_unpool2d(
+    x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+) -> Any:
+    """Puts maxima back to where max_pool2d(..., return_indices=True) found them; see fastconv.ops.max_unpool2d."""
+    at = indices.data if isinstance(indices, Tensor) else indices
+    return _MaxUnpool2d.apply(x, indices=at, arguments=(kernel_size, stride, padding, output_size))
+
+
+class _Interpolate(Function):
+    """Images in another size."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Any, *, arguments: tuple[Any, ...]) -> Any:
+        y = ops.interpolate(x, *arguments)
+        ctx.save(x.shape if ctx.recording else None, *arguments)
+        return y
+
+    @staticmethod
+    def backward(ctx: Context, grad: Any) -> Any:
+        return ops.interpolate_grad(grad, *ctx.saved)
+
+
+def interpolate(
+    x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool = False
+) -> Any:
+    """Resizes images, mode "nearest" or "bilinear"; see fastconv.ops.interpolate."""
+    return _Interpolate.apply(x, arguments=(size, scale_factor, mode, align_corners))
