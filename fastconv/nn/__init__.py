@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from . import functional, init
 from .activation import LeakyReLU, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
-from .conv import Conv2d
+from .container import Concat, ModuleList, Residual
+from .conv import Conv2d, ConvTranspose2d
 from .linear import Flatten, Linear
 from .loss import CrossEntropyLoss
-from .module import Module, Parameter, Sequential
+from .module import Identity, Module, Parameter, Sequential, chain
 from .norm import BatchNorm1d, BatchNorm2d, Dropout, LocalResponseNorm
-from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
+from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d, MaxUnpool2d, Upsample
 from .state import load, save
 from .summary import Summary, summarize
 
@@ -19,25 +20,33 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Concat",
     "Conv2d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Identity",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2d",
+    "MaxUnpool2d",
     "Module",
+    "ModuleList",
     "Parameter",
     "ReLU",
     "ReLU6",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Summary",
     "Tanh",
+    "Upsample",
+    "chain",
     "functional",
     "init",
     "load",
