@@ -245,7 +245,11 @@ class Module:
         if problems:
             raise StateDictError(f"state dict does not fit {type(self).__name__}: " + " | ".join(problems))
         try:
-            cast = {key: np.array(state[key]).astype(own[key].dtype) for key in own if key in state}
+            cast = {
+                key: move(np.array(move(state[key], "cpu")).astype(value.dtype), "cuda" if is_cupy(value) else "cpu")
+                for key, value in own.items()
+                if key in state
+            }
         except (TypeError, ValueError) as error:
             raise StateDictError(f"state dict does not fit {type(self).__name__}: {error}") from None
         for prefix, module in self.named_modules():

@@ -64,7 +64,9 @@ def _norm(grad: Array, order: float) -> Any:
     if order == 2.0:
         return np.sqrt(np.square(exact).sum())
     magnitude = np.abs(exact)
-    return magnitude.max(initial=0.0) if order == math.inf else (magnitude**order).sum() ** (1 / order)
+    if order == math.inf:
+        return magnitude.max() if magnitude.size else np.float64(0)
+    return (magnitude**order).sum() ** (1 / order)
 
 
 def _with_gradients(parameters: Parameter | Iterable[Parameter]) -> list[tuple[Parameter, Array]]:

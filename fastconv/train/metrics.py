@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends.array_memory import is_cupy
 from ..backends.placement import move
 
 Array = NDArray[Any]
@@ -82,8 +83,7 @@ class Scores:
         values = comparable(logits)
         own = np.take_along_axis(values, labels[:, None], axis=1)
         # A class's rank: how many are not below it (a NaN is below nothing), of equal ones those that come first.
-        before = np.arange(self.classes) < move(labels, "cpu")[:, None]
-        earlier = before if isinstance(values, np.ndarray) else move(before, "cuda")
+        earlier = move(np.arange(self.classes), "cuda" if is_cupy(labels) else "cpu") < labels[:, None]
         ranks = (~(values <= own)).sum(axis=1) + ((values == own) & earlier).sum(axis=1)
         total, first, fifth = self._sums
         self._sums = (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.backends import cpu
+from fastconv.backends import placement
 from tests.train import small
 
 
@@ -194,17 +194,23 @@ def test_auxiliary_classifiers_count_in_training():
     assert not np.array_equal(model.extra.weight.data, before)
 
 
-def test_training_on_the_executor():
-    """The CUDA kernels, run by the executor, train to what the CPU's do, within rounding."""
+@pytest.mark.parametrize("name", ["simt", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_the_cuda_kernels_train_to_what_the_cpus_do_within_rounding(name, tmp_path):
+    if missing := placement.BACKENDS[name].available():
+        pytest.skip(missing)
     results = {}
-    for device in ("cpu", "simt"):
+    for device in ("cpu", name):
         with fc.device(device):
-            trainer = small.trainer(optimizer=fc.optim.Momentum, lr=0.01)
+            trainer = small.trainer(optimizer=fc.optim.Momentum, lr=0.01, callbacks=[fc.train.Checkpoints(tmp_path)])
+            trainer.model.to("cuda" if device == "cuda" else "cpu")
             trainer.fit(*small.loaders(16, 8), epochs=1)
-            results[device] = small.weights(trainer), trainer.history[0]["test_loss"]
-    for key, value in results["cpu"][0].items():
-        np.testing.assert_allclose(results["simt"][0][key], value, rtol=1e-4, atol=1e-5, err_msg=key)
-    assert results["simt"][1] == pytest.approx(results["cpu"][1], rel=1e-4)
+            before = small.weights(trainer)
+            trainer.resume(tmp_path / "last.safetensors")
+            results[device] = {key: placement.move(value, "cpu") for key, value in small.weights(trainer).items()}
+            assert all(type(value) is type(before[key]) for key, value in small.weights(trainer).items())
+            assert trainer.history[0]["test_loss"] == pytest.approx(1.1, abs=0.4)
+    for key, value in results["cpu"].items():
+        np.testing.assert_allclose(results[name][key], value, rtol=1e-4, atol=1e-5, err_msg=key)
 
 
 def test_what_cannot_be_trained():
@@ -222,4 +228,3 @@ def test_what_cannot_be_trained():
         small.trainer(optimizer=fc.optim.SGD, lr=1e30).fit(small.loaders()[0])
     with pytest.raises(fc.TrainingError, match="loader: expected at least one batch"):
         small.trainer().evaluate([])
-    assert cpu.num_threads() >= 1
