@@ -41,9 +41,12 @@ class Adagrad(Optimizer):
             param,
             grad,
             array_of(state, "sum", param, group["initial_accumulator_value"]),
-            lr=group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"]),
+            state["step"],
+            lr=group["lr"],
+            lr_decay=group["lr_decay"],
             eps=group["eps"],
             weight_decay=group["weight_decay"],
+            l1=group["l1"],
             low=low,
         )
 
@@ -74,6 +77,7 @@ class Adadelta(Optimizer):
             rho=group["rho"],
             eps=group["eps"],
             weight_decay=group["weight_decay"],
+            l1=group["l1"],
             low=low,
         )
 
@@ -113,14 +117,14 @@ class RMSprop(Optimizer):
             param,
             grad,
             array_of(state, "square_avg", param),
-            array_of(state, "momentum_buffer", param) if group["momentum"] else None,
             array_of(state, "grad_avg", param) if group["centered"] else None,
+            array_of(state, "momentum_buffer", param) if group["momentum"] else None,
             lr=group["lr"],
             alpha=group["alpha"],
             eps=group["eps"],
             weight_decay=group["weight_decay"],
+            l1=group["l1"],
             momentum=group["momentum"],
-            centered=group["centered"],
             low=low,
         )
 
@@ -154,6 +158,7 @@ class Adam(Optimizer):
             betas=group["betas"],
             eps=group["eps"],
             weight_decay=group["weight_decay"],
+            l1=group["l1"],
             decoupled=self.decoupled,
             low=low,
         )

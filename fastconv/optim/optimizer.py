@@ -92,8 +92,6 @@ class Optimizer:
         with parameter.writing() as array:
             exact = array.dtype == compute_dtype(array.dtype)
             target, low = (array, None) if exact else (self._master(parameter, array, state), array)
-            if group["l1"]:
-                grad = grad + (group["l1"] * np.sign(target)).astype(grad.dtype)
             self.update(target, grad, state, group, low)
         if not exact:
             self._versions[id(parameter)] = parameter.version

@@ -63,6 +63,7 @@ class SGD(Optimizer):
             momentum=group["momentum"],
             dampening=group["dampening"],
             weight_decay=group["weight_decay"],
+            l1=group["l1"],
             nesterov=group["nesterov"],
             first=first,
             low=low,

@@ -395,7 +395,7 @@ def test_random_numbers_come_from_one_state():
         (lambda: F.dropout(X, 1.5), fc.ShapeError, r"p: expected a probability"),
         (lambda: F.cat(np.ones(3)), fc.DTypeError, "tensors: expected a sequence"),
         (lambda: F.flatten(X, 2, 1), fc.ShapeError, "start_dim, end_dim: expected axes"),
-        (lambda: F.add(X, IMAGE), fc.ShapeError, "other: expected the shape of x"),
+        (lambda: F.add(X, IMAGE), fc.ShapeError, "y: expected the shape of x"),
         (lambda: F.add(X, X, "tanh"), fc.AlgorithmError, "activation: expected one of"),
         (lambda: F.conv2d(fc.Tensor(X, True), X, activation="gelu"), fc.AlgorithmError, "activation: expected"),
         (lambda: F.conv2d(fc.Tensor(IMAGE[0], True), X), fc.ShapeError, "x: expected shape"),
