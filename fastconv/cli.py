@@ -1,4 +1,5 @@
-"""The command line: info, bench, tune, predict, prebuild. Commands only; what they do is in the packages below."""
+"""The command line: info, bench, tune, predict, train, profile, prebuild. Commands only; what they do is in the packages
+below."""
 
 from __future__ import annotations
 
@@ -13,14 +14,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from . import __version__, _core, backends, bench, models
+from . import __version__, _core, backends, bench, models, train
 from .backends import cpu, cubins, cuda, gpu, registry
 from .bench import tuning
 from .bench.peers import NAMES as PEERS
 from .bench.probe import Probe
 from .bench.work import DIRECTIONS
 from .errors import FastconvError, FileFormatError, ModelError
+from .modes import LOW_PRECISION
 from .problem import ITEM_SIZE
+from .train import run as training
 
 
 def info(arguments: argparse.Namespace) -> None:
@@ -46,6 +49,25 @@ def info(arguments: argparse.Namespace) -> None:
     }
     for key, value in lines.items():
         print(f"{key:<15} {value}")
+
+
+def image_shape(text: str) -> tuple[int, ...]:
+    """An argument CxHxW."""
+    try:
+        shape = tuple(int(part) for part in text.split("x"))
+    except ValueError:
+        shape = ()
+    if len(shape) != 3 or min(shape) < 1:
+        raise argparse.ArgumentTypeError(f"expected CxHxW, such as 3x224x224, got {text!r}")
+    return shape
+
+
+def count(text: str) -> int:
+    """An argument that is a number of things: at least 1."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return number
 
 
 def check_target(path: str | None) -> None:
@@ -146,6 +168,43 @@ def run_predict(arguments: argparse.Namespace) -> None:
         print(f"{path}: " + ", ".join(f"{p.label} {p.probability:.1%}" for p in predictions))
 
 
+def run_train(arguments: argparse.Namespace) -> None:
+    """Trains a model by its recipe, in a folder of its own."""
+    if arguments.threads is not None:
+        cpu.set_num_threads(arguments.threads)
+    run = training.Run.of(
+        arguments.model,
+        vars(arguments),
+        precision=arguments.precision,
+        seed=arguments.seed,
+        limit=arguments.limit,
+    )
+    folder = arguments.out or Path("runs") / f"{arguments.model}-{run.recipe.data}"
+    training.train(
+        run,
+        folder,
+        resume=arguments.resume,
+        every=arguments.every,
+        workers=arguments.workers,
+        device=arguments.device,
+    )
+    print(f"{folder}: checkpoints, log and curves")
+
+
+def run_profile(arguments: argparse.Namespace) -> None:
+    """Shows where a model's time goes."""
+    if arguments.threads is not None:
+        cpu.set_num_threads(arguments.threads)
+    entry = models.info(arguments.model)
+    shape = (arguments.batch, *(arguments.input_shape or entry.input_size))
+    model = models.create(arguments.model).to(arguments.device)
+    result = train.profile(model, shape, arguments.train, arguments.seconds, entry.num_classes)
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    console.print(result.table())
+    for note in result.notes():
+        console.print(note, highlight=False)
+
+
 def run_prebuild(arguments: argparse.Namespace) -> None:
     """Compiles the CUDA kernels ahead of their first use."""
     archs = list(dict.fromkeys(arguments.arch))
@@ -219,6 +278,43 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--labels", metavar="FILE", help="class names, one a line")
     command.add_argument("--invert", action="store_true", help="swap black and white (digits drawn dark on light)")
     command.set_defaults(run=run_predict)
+
+    command = commands.add_parser("train", help="train a model by its recipe")
+    command.add_argument("model", metavar="MODEL", help=", ".join(models.list_models()))
+    command.add_argument("--data", choices=training.DATA, help="default: the recipe's")
+    command.add_argument("--epochs", type=count, metavar="N", help="default: the recipe's, as for all that follows")
+    command.add_argument("--batch", type=count, metavar="N", help="images a step")
+    command.add_argument("--optimizer", choices=list(training.OPTIMIZERS))
+    command.add_argument("--lr", type=float, metavar="X", help="learning rate")
+    command.add_argument("--momentum", type=float, metavar="X")
+    command.add_argument("--weight-decay", type=float, metavar="X")
+    command.add_argument("--schedule", choices=training.SCHEDULES, help="of the rate, over epochs")
+    command.add_argument("--augment", choices=training.AUGMENTS, help="random changes of the images")
+    command.add_argument("--clip", type=float, metavar="X", help="largest norm of the gradients")
+    command.add_argument(
+        "--precision", choices=["float32", *LOW_PRECISION], default="float32", help="of products (default: float32)"
+    )
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="decides every bit (default: 0)")
+    command.add_argument("--limit", type=count, metavar="N", help="use the first N images of each set")
+    command.add_argument("--out", metavar="DIR", help="folder of checkpoints and logs (default: runs/MODEL-DATA)")
+    command.add_argument("--resume", action="store_true", help="go on from the folder's last checkpoint, if it has one")
+    command.add_argument("--every", type=count, metavar="N", help="a checkpoint every N steps, too, not epochs alone")
+    command.add_argument("--threads", type=count, metavar="N", help="threads (default: the CPUs available)")
+    command.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="threads that prepare batches (default: 0)"
+    )
+    command.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="default: cpu")
+    command.set_defaults(run=run_train)
+
+    command = commands.add_parser("profile", help="where a model's time goes, layer by layer")
+    command.add_argument("model", metavar="MODEL", help=", ".join(models.list_models()))
+    command.add_argument("--train", action="store_true", help="a training step: backward and optimizer, too")
+    command.add_argument("--batch", type=count, default=1, metavar="N", help="images (default: 1)")
+    command.add_argument("--input-shape", type=image_shape, metavar="CxHxW", help="default: the model's")
+    command.add_argument("--seconds", type=float, default=2.0, metavar="S", help="time for all passes (default: 2)")
+    command.add_argument("--threads", type=count, metavar="N", help="threads (default: the CPUs available)")
+    command.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="default: cpu")
+    command.set_defaults(run=run_profile)
 
     command = commands.add_parser("prebuild", help="compile the CUDA kernels now, for a GPU that need not be here")
     command.add_argument(

@@ -23,7 +23,16 @@ def test_the_first_two_blocks_are_one_line_commands():
         assert kind == "sh" and text.count("\n") == 1 and text.strip().endswith(end)
 
 
-@pytest.mark.parametrize(("page", "examples"), [("README.md", 4), ("docs/data.md", 4), ("docs/simt.md", 2)])
+@pytest.mark.parametrize(
+    ("page", "examples"),
+    [
+        ("README.md", 4),
+        ("docs/data.md", 4),
+        ("docs/simt.md", 2),
+        ("docs/training.md", 5),
+        ("docs/training-loop.md", 4),
+    ],
+)
 def test_the_examples_print_what_is_shown(page, examples, tmp_path, monkeypatch):
     from fastconv.backends import registry, simt
 
@@ -59,6 +68,8 @@ def test_the_examples_print_what_is_shown(page, examples, tmp_path, monkeypatch)
         "docs/data.md",
         "docs/numerics.md",
         "docs/simt.md",
+        "docs/training.md",
+        "docs/training-loop.md",
     ],
 )
 def test_links_lead_somewhere(page):

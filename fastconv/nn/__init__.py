@@ -1,14 +1,16 @@
-"""Layers over fastconv.ops: PyTorch's names, arguments and state-dict keys, on NumPy arrays, for inference."""
+"""Layers over fastconv.nn.functional: PyTorch's names, arguments and state-dict keys, on arrays and tensors."""
 
 from __future__ import annotations
 
-from . import init
+from . import functional, init
 from .activation import LeakyReLU, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
-from .conv import Conv2d
+from .container import Concat, ModuleList, Residual
+from .conv import Conv2d, ConvTranspose2d
 from .linear import Flatten, Linear
-from .module import Module, Parameter, Sequential
-from .norm import BatchNorm2d, Dropout, LocalResponseNorm
-from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
+from .loss import CrossEntropyLoss
+from .module import Identity, Module, Parameter, Sequential, chain
+from .norm import BatchNorm1d, BatchNorm2d, Dropout, LocalResponseNorm
+from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d, MaxUnpool2d, Upsample
 from .state import load, save
 from .summary import Summary, summarize
 
@@ -16,25 +18,36 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
+    "BatchNorm1d",
     "BatchNorm2d",
+    "Concat",
     "Conv2d",
+    "ConvTranspose2d",
+    "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Identity",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2d",
+    "MaxUnpool2d",
     "Module",
+    "ModuleList",
     "Parameter",
     "ReLU",
     "ReLU6",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Summary",
     "Tanh",
+    "Upsample",
+    "chain",
+    "functional",
     "init",
     "load",
     "save",

@@ -24,13 +24,13 @@ from .activation import (
 from .arithmetic import add, scale_channels, scale_channels_grad
 from .cast import cast
 from .conv import conv1d, conv2d, prepare_weight
-from .conv_grad import conv2d_input_grad, conv2d_weight_grad
+from .conv_grad import conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
 from .conv_transpose import conv_transpose2d, conv_transpose2d_input_grad, conv_transpose2d_weight_grad
 from .dropout import dropout
 from .explain import algorithms, explain
 from .interpolate import interpolate, interpolate_grad
 from .layout import channels_last, concat, contiguous, pad
-from .linear import linear
+from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_grad,
@@ -84,6 +84,7 @@ __all__ = [
     "contiguous",
     "conv1d",
     "conv2d",
+    "conv2d_bias_grad",
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "conv_transpose2d",
@@ -99,6 +100,9 @@ __all__ = [
     "interpolate_grad",
     "leaky_relu",
     "linear",
+    "linear_bias_grad",
+    "linear_input_grad",
+    "linear_weight_grad",
     "local_response_norm",
     "local_response_norm_grad",
     "log_softmax",
