@@ -3,12 +3,13 @@
 ``fastconv.ops``     arrays in, arrays out: conv2d, pooling, linear, norms, activations
 ``fastconv.nn``      layers on top of them
 ``fastconv.models``  the classic CNNs, built from the layers
+``fastconv.optim``   optimizers, schedules, clipping, loss scaling
 ``fastconv.bench``   what ``fastconv bench`` measures with
 """
 
 from __future__ import annotations
 
-from . import models, nn, ops
+from . import models, nn, ops, optim
 from .backends import device, devices
 from .backends.cpu import num_threads, set_num_threads
 from .backends.policy import allow_winograd, batch_invariant
@@ -24,6 +25,7 @@ from .errors import (
     ModelError,
     ShapeError,
     StateDictError,
+    TrainingError,
 )
 from .nn import load, save
 
@@ -40,6 +42,7 @@ __all__ = [
     "ModelError",
     "ShapeError",
     "StateDictError",
+    "TrainingError",
     "__version__",
     "allow_winograd",
     "batch_invariant",
@@ -50,6 +53,7 @@ __all__ = [
     "nn",
     "num_threads",
     "ops",
+    "optim",
     "save",
     "set_num_threads",
     "set_weight_cache_limit",

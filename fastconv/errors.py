@@ -39,6 +39,10 @@ class ModelError(FastconvError, ValueError):
     """A model name that is not registered."""
 
 
+class TrainingError(FastconvError, ValueError):
+    """A setting of an optimizer, a schedule or a training run that cannot be."""
+
+
 class KernelError(FastconvError, RuntimeError):
     """What the executor found wrong with a CUDA kernel. `kind` is a fixed word: race, uninitialised, ..."""
 
