@@ -23,6 +23,10 @@ class AlgorithmError(FastconvError, ValueError):
     """An algorithm that does not exist or refuses the problem; the text says why."""
 
 
+class AutogradError(FastconvError, RuntimeError):
+    """A backward that cannot be: nothing was recorded, the graph is freed, or a Function's gradients do not fit."""
+
+
 class StateDictError(FastconvError, ValueError):
     """A state dict that does not fit the module: missing, unexpected and misshapen keys, all listed."""
 

@@ -1,13 +1,14 @@
-"""Layers over fastconv.ops: PyTorch's names, arguments and state-dict keys, on NumPy arrays, for inference."""
+"""Layers over fastconv.nn.functional: PyTorch's names, arguments and state-dict keys, on arrays and tensors."""
 
 from __future__ import annotations
 
-from . import init
+from . import functional, init
 from .activation import LeakyReLU, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from .conv import Conv2d
 from .linear import Flatten, Linear
+from .loss import CrossEntropyLoss
 from .module import Module, Parameter, Sequential
-from .norm import BatchNorm2d, Dropout, LocalResponseNorm
+from .norm import BatchNorm1d, BatchNorm2d, Dropout, LocalResponseNorm
 from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
 from .state import load, save
 from .summary import Summary, summarize
@@ -16,8 +17,10 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
+    "BatchNorm1d",
     "BatchNorm2d",
     "Conv2d",
+    "CrossEntropyLoss",
     "Dropout",
     "Flatten",
     "LeakyReLU",
@@ -35,6 +38,7 @@ __all__ = [
     "Softmax",
     "Summary",
     "Tanh",
+    "functional",
     "init",
     "load",
     "save",

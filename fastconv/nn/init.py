@@ -1,12 +1,12 @@
-"""Initial values, from one seeded generator: the same seed gives the same network.
+"""Random numbers, all from one seeded state: initial values by a generator, dropout's masks by a key and a counter.
 
+The same seed gives the same network and the same training. `get_state` and `set_state` take it through a file.
 `uniform` makes an array; the functions whose names end in an underscore fill a parameter (torch.nn.init's names,
 arguments and formulas) and return it.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,13 +25,25 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 _generator = np.random.default_rng(0)
+_dropout_seed = 0
+_dropout_calls = 0
 _skipping = False
 
 
 def manual_seed(seed: int) -> None:
-    """Restarts the generator that new layers and Dropout draw from."""
-    global _generator
+    """Restarts what new layers and dropout draw from.
+
+    >>> import numpy as np, fastconv as fc
+    >>> def draw():
+    ...     fc.manual_seed(7)
+    ...     return fc.nn.functional.dropout(np.ones(8, np.float32))
+    >>> bool((draw() == draw()).all())
+    True
+    """
+    global _generator, _dropout_seed, _dropout_calls
     _generator = np.random.default_rng(seed)
+    _dropout_seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+    _dropout_calls = 0
 
 
 def generator() -> np.random.Generator:
@@ -59,25 +71,32 @@ def skip() -> Iterator[None]:
         _skipping = before
 
 
-def get_state() -> dict[str, Any]:
-    """The generator's state: names and Python ints, which JSON holds exactly.
+def dropout_numbers() -> tuple[int, int]:
+    """(seed, offset) for one call of `fastconv.ops.dropout`: offset counts the calls since `manual_seed`."""
+    global _dropout_calls
+    offset = _dropout_calls
+    _dropout_calls += 1
+    return _dropout_seed, offset
 
-    >>> import fastconv as fc
-    >>> state = fc.nn.init.get_state()
-    >>> a = fc.nn.init.generator().random()
-    >>> fc.nn.init.set_state(state)
-    >>> fc.nn.init.generator().random() == a
-    True
-    """
-    return copy.deepcopy(dict(_generator.bit_generator.state))
+
+def get_state() -> dict[str, Any]:
+    """All of the state, as plain numbers and names: what JSON can hold."""
+    return {
+        "generator": _generator.bit_generator.state,
+        "dropout_seed": _dropout_seed,
+        "dropout_calls": _dropout_calls,
+    }
 
 
 def set_state(state: Mapping[str, Any]) -> None:
-    """Puts what `get_state` gave into force; what is drawn goes on from there. Raises StateDictError for anything else."""
+    """Goes on from where `get_state` was called. Raises StateDictError for anything else."""
+    global _dropout_seed, _dropout_calls
     try:
-        _generator.bit_generator.state = dict(state)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise StateDictError(f"state: expected what get_state() gives ({error})") from None
+        seed, calls = int(state["dropout_seed"]), int(state["dropout_calls"])
+        _generator.bit_generator.state = state["generator"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateDictError(f"state: expected what get_state returned: {error!r}") from None
+    _dropout_seed, _dropout_calls = seed, calls
 
 
 def uniform(shape: tuple[int, ...], fan_in: int) -> Array:
@@ -236,3 +255,6 @@ def _fill(parameter: Parameter, values: Array) -> Parameter:
         values.flags.writeable = False  # so that the parameter need not copy it
         parameter.data = move(values, "cuda" if is_cupy(parameter.data) else "cpu")
     return parameter
+
+
+manual_seed(0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..autograd import Tensor
 from ..backends.array_memory import is_cupy
 from ..backends.placement import move
 from ..errors import DTypeError, ModelError, ShapeError, StateDictError
@@ -17,16 +19,26 @@ Array = NDArray[Any]
 Hook = Callable[["Module", Any, Any], None]
 
 
-class Parameter:
-    """A trainable array, of NumPy or (after ``Module.to("cuda")``) CuPy. `data` is read-only; assigning to it makes a
-    new array.
+class Parameter(Tensor):
+    """A tensor that is trained, of NumPy or (after ``Module.to("cuda")``) CuPy. `data` is read-only; assigning to it makes
+    a new array, `writing` gives access to the one that is there.
 
-    Layers keep packed copies of their weights for as long as `data` is the same object: this makes that safe. (CuPy has
-    no read-only arrays: there it is a rule.)
+    Layers keep packed copies of their weights for as long as `data` and `version` are the same: this makes that safe.
+    (CuPy has no read-only arrays: there it is a rule.)
+
+    >>> import numpy as np, fastconv as fc
+    >>> p = fc.nn.Parameter(np.ones(2, np.float32))
+    >>> with p.writing() as array:
+    ...     array *= 2
+    >>> p.data, p.version
+    (array([2., 2.], dtype=float32), 1)
     """
 
-    def __init__(self, data: Array) -> None:
-        self.data = data
+    __slots__ = ()
+
+    def __init__(self, data: Array, requires_grad: bool = True) -> None:
+        array = data.data if isinstance(data, Tensor) else data
+        super().__init__(_locked_copy(array), requires_grad and array.dtype.kind in "fV")
 
     @property
     def data(self) -> Array:
@@ -34,25 +46,41 @@ class Parameter:
 
     @data.setter
     def data(self, value: Array) -> None:
-        copy: Array = value.copy(order="C") if is_cupy(value) else np.array(value, order="C")
-        if isinstance(copy, np.ndarray):
-            copy.flags.writeable = False
-        self._data = copy
+        self._data = _locked_copy(value)
+        self._version += 1
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self._data.shape
+    def version(self) -> int:
+        """How often the values have changed."""
+        return self._version
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._data.dtype
-
-    @property
-    def size(self) -> int:
-        return self._data.size
+    @contextmanager
+    def writing(self) -> Iterator[Array]:
+        """Gives the array, writable within the block: for changes in place, as an optimizer's step is one."""
+        array = self._data
+        if not is_cupy(array):
+            array.flags.writeable = True
+        try:
+            yield array
+        finally:
+            if not is_cupy(array):
+                array.flags.writeable = False
+            self._version += 1
 
     def __repr__(self) -> str:
         return f"Parameter({self.shape}, {self.dtype.name})"
+
+
+def _locked_copy(value: Array) -> Array:
+    copy: Array = value.copy(order="C") if is_cupy(value) else np.array(value, order="C")
+    if isinstance(copy, np.ndarray):
+        copy.flags.writeable = False
+    return copy
+
+
+def beside(x: Any, parameter: Parameter | None) -> Any:
+    """A parameter as an operand beside x: itself where x is a tensor, its array where x is an array."""
+    return parameter if parameter is None or isinstance(x, Tensor) else parameter.data
 
 
 class Module:
@@ -100,14 +128,14 @@ class Module:
 
     # -- running ---------------------------------------------------------------------------------------------
 
-    def forward(self, x: Any) -> Any:
-        """Computes the module's output; every subclass defines it."""
+    def forward(self, *inputs: Any) -> Any:
+        """Computes the module's output: an array from arrays, a tensor from tensors. Every subclass defines it."""
         raise TypeError(f"{type(self).__name__} defines no forward()")
 
-    def __call__(self, x: Any) -> Any:
-        y = self.forward(x)
+    def __call__(self, *inputs: Any) -> Any:
+        y = self.forward(*inputs)
         for hook in self._hooks:
-            hook(self, x, y)
+            hook(self, inputs[0] if len(inputs) == 1 else inputs, y)
         return y
 
     def register_forward_hook(self, hook: Hook) -> Callable[[], None]:
@@ -125,6 +153,17 @@ class Module:
         """Evaluation mode: Dropout passes its input on, BatchNorm2d uses its running statistics."""
         return self.train(False)
 
+    def zero_grad(self) -> None:
+        """Forgets all parameters' gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def requires_grad_(self, mode: bool = True) -> Module:
+        """Has gradients computed for all parameters, or for none of them: frozen layers are not trained."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(mode)
+        return self
+
     # -- walking ---------------------------------------------------------------------------------------------
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
@@ -137,12 +176,14 @@ class Module:
         """The modules directly below this one."""
         yield from self._modules.values()
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with dotted names."""
-        for prefix, module in self.named_modules():
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """All parameters with dotted names, each once, by its first name, where layers share one."""
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix):
             for name, parameter in module._parameters.items():
-                if parameter is not None:
-                    yield (f"{prefix}.{name}" if prefix else name), parameter
+                if parameter is not None and id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    yield (f"{path}.{name}" if path else name), parameter
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters."""
@@ -156,7 +197,7 @@ class Module:
                 yield (f"{prefix}.{name}" if prefix else name), value
 
     def parameter_count(self) -> int:
-        """Trainable numbers in this module."""
+        """Numbers in all parameters of this module."""
         return sum(parameter.size for parameter in self.parameters())
 
     # -- state -----------------------------------------------------------------------------------------------
@@ -231,6 +272,7 @@ class Module:
             for parameter in module._parameters.values():
                 if parameter is not None:
                     parameter.data = convert(parameter.data)
+                    parameter.grad = None if parameter.grad is None else convert(parameter.grad)
             for buffer, value in list(module._buffers.items()):
                 module.register_buffer(buffer, convert(value))
 
