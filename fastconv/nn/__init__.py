@@ -5,10 +5,11 @@ from __future__ import annotations
 from . import functional, init
 from .activation import LeakyReLU, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from .conv import Conv2d
+from .fusion import fuse
 from .linear import Flatten, Linear
 from .loss import CrossEntropyLoss
-from .module import Module, Parameter, Sequential
-from .norm import BatchNorm1d, BatchNorm2d, Dropout, LocalResponseNorm
+from .module import Identity, Module, Parameter, Sequential, chain
+from .norm import BatchNorm1d, BatchNorm2d, Dropout, LocalResponseNorm, StochasticDepth
 from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
 from .state import load, save
 from .summary import Summary, summarize
@@ -23,6 +24,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Identity",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
@@ -36,9 +38,12 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "StochasticDepth",
     "Summary",
     "Tanh",
+    "chain",
     "functional",
+    "fuse",
     "init",
     "load",
     "save",

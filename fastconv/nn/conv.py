@@ -42,9 +42,9 @@ class Conv2d(Module):
         self.padding, self.groups = padding, groups
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         fan_in = shape[1] * shape[2] * shape[3]
-        self.weight = Parameter(init.uniform(shape, fan_in))
+        self.weight = Parameter(init.uniform(shape, fan_in), copy=False)
         self.bias: Parameter | None
-        self.register_parameter("bias", Parameter(init.uniform((out_channels,), fan_in)) if bias else None)
+        self.register_parameter("bias", Parameter(init.uniform((out_channels,), fan_in), copy=False) if bias else None)
         self._packed: tuple[Any, ConvWeight] | None = None  # what it was made from, and what was made
 
     def packed_weight(self) -> ConvWeight:

@@ -102,9 +102,7 @@ def set_state(state: Mapping[str, Any]) -> None:
 def uniform(shape: tuple[int, ...], fan_in: int) -> Array:
     """U(-1/sqrt(fan_in), 1/sqrt(fan_in)) in float32: PyTorch's default for Conv2d and Linear."""
     bound = 1.0 / math.sqrt(fan_in) if fan_in > 0 else 0.0
-    values = _between(shape, -bound, bound)
-    values.flags.writeable = False  # a new Parameter need not copy it
-    return values
+    return _between(shape, -bound, bound)
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -251,9 +249,9 @@ def _normal(shape: tuple[int, ...], mean: float, std: float) -> Array:
 def _fill(parameter: Parameter, values: Array) -> Parameter:
     """Values in the parameter's dtype and memory."""
     if not _skipping:
-        values = values.astype(parameter.dtype, copy=False)
-        values.flags.writeable = False  # so that the parameter need not copy it
-        parameter.data = move(values, "cuda" if is_cupy(parameter.data) else "cpu")
+        values = move(values.astype(parameter.dtype, copy=False), "cuda" if is_cupy(parameter.data) else "cpu")
+        with parameter.writing() as array:
+            array[...] = values
     return parameter
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..backends.array_memory import is_cupy
 from ..backends.placement import move
 from ..errors import DTypeError, ModelError, ShapeError, StateDictError
 from ..problem import ITEM_SIZE
+from . import functional as F
 
 Array = NDArray[Any]
 Hook = Callable[["Module", Any, Any], None]
@@ -21,7 +22,8 @@ Hook = Callable[["Module", Any, Any], None]
 
 class Parameter(Tensor):
     """A tensor that is trained, of NumPy or (after ``Module.to("cuda")``) CuPy. `data` is read-only; assigning to it makes
-    a new array, `writing` gives access to the one that is there.
+    a new array, `writing` gives access to the one that is there. With copy=False the array that is given becomes the
+    parameter's own.
 
     Layers keep packed copies of their weights for as long as `data` and `version` are the same: this makes that safe.
     (CuPy has no read-only arrays: there it is a rule.)
@@ -36,9 +38,9 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Array, requires_grad: bool = True) -> None:
+    def __init__(self, data: Array, requires_grad: bool = True, *, copy: bool = True) -> None:
         array = data.data if isinstance(data, Tensor) else data
-        super().__init__(_locked_copy(array), requires_grad and array.dtype.kind in "fV")
+        super().__init__(_locked(array, copy), requires_grad and array.dtype.kind in "fV")
 
     @property
     def data(self) -> Array:
@@ -46,7 +48,7 @@ class Parameter(Tensor):
 
     @data.setter
     def data(self, value: Array) -> None:
-        self._data = _locked_copy(value)
+        self._data = _locked(value)
         self._version += 1
 
     @property
@@ -67,15 +69,20 @@ class Parameter(Tensor):
                 array.flags.writeable = False
             self._version += 1
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        memo[id(self)] = copy = Parameter(self._data, self._requires_grad)
+        return copy
+
     def __repr__(self) -> str:
         return f"Parameter({self.shape}, {self.dtype.name})"
 
 
-def _locked_copy(value: Array) -> Array:
-    copy: Array = value.copy(order="C") if is_cupy(value) else np.array(value, order="C")
-    if isinstance(copy, np.ndarray):
-        copy.flags.writeable = False
-    return copy
+def _locked(value: Array, copy: bool = True) -> Array:
+    if copy or not value.flags.c_contiguous:
+        value = value.copy(order="C") if is_cupy(value) else np.array(value, order="C")
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    return value
 
 
 def beside(x: Any, parameter: Parameter | None) -> Any:
@@ -93,6 +100,9 @@ class Module:
     """
 
     training: bool
+
+    folds: Sequence[tuple[str, str]] = ()
+    """Paths of a convolution and of the batch norm that alone reads its result; see `fastconv.nn.fuse`."""
 
     def __init__(self) -> None:
         self._parameters: dict[str, Parameter | None] = {}
@@ -301,19 +311,26 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     return dtype
 
 
+class Identity(Module):
+    """Passes its input on."""
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
 class Sequential(Module):
-    """Runs modules one after the other; names are "0", "1", ...
+    """Runs modules one after the other, as `chain` does; names are "0", "1", ... or the keys of a mapping."""
 
-    A convolution followed by an activation that the kernels can fuse is computed in one call, unless either has a
-    forward hook.
-    """
-
-    def __init__(self, *modules: Module) -> None:
+    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
         super().__init__()
-        for i, module in enumerate(modules):
+        mapping = modules[0] if len(modules) == 1 else None
+        named: dict[str, Any] = {str(i): module for i, module in enumerate(modules)}
+        if isinstance(mapping, Mapping):
+            named = dict(mapping)
+        for i, (name, module) in enumerate(named.items()):
             if not isinstance(module, Module):
                 raise ModelError(f"Sequential: expected modules, got {type(module).__name__} at position {i}")
-            setattr(self, str(i), module)
+            setattr(self, name, module)
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -325,24 +342,44 @@ class Sequential(Module):
         return iter(self._modules.values())
 
     def forward(self, x: Any) -> Any:
-        modules = list(self._modules.values())
-        i = 0
-        while i < len(modules):
-            layer, after = modules[i], modules[i + 1] if i + 1 < len(modules) else None
-            fused = getattr(after, "fusable", None)
-            if (
-                fused
-                and hasattr(layer, "forward_fused")
-                and not layer._hooks
-                and after is not None
-                and not after._hooks
-            ):
-                x = layer.forward_fused(x, fused)
-                i += 2
-            else:
-                x = layer(x)
-                i += 1
-        return x
+        return chain(x, *self._modules.values())
+
+
+def chain(x: Any, *layers: Module, residual: Any = None) -> Any:
+    """Runs layers one after the other; `residual` is added to the last result, before the activation that ends them.
+
+    A layer, the residual and the activation after it are computed in one call where the layer's kernel can, unless
+    one of them has a forward hook. Convolutions can, above all those that `fuse` has folded batch norms into.
+
+    >>> import numpy as np, fastconv as fc
+    >>> nn = fc.nn
+    >>> x = np.ones((1, 8, 5, 5), np.float32)
+    >>> nn.chain(x, nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), residual=x).shape
+    (1, 8, 5, 5)
+    """
+    steps = [layer for layer in layers if type(layer) is not Identity or layer._hooks]
+    if not steps and residual is not None:
+        return F.add(x, residual)
+    i = 0
+    while i < len(steps):
+        layer, after = steps[i], steps[i + 1] if i + 1 < len(steps) else None
+        activation = after if hasattr(after, "fusable") else None
+        i += 1 if activation is None else 2
+        x = _step(layer, activation, x, residual if i == len(steps) else None)
+    return x
+
+
+def _step(layer: Module, activation: Module | None, x: Any, residual: Any) -> Any:
+    """activation(layer(x) + residual); both may be None."""
+    hooks = layer._hooks or (activation is not None and activation._hooks)
+    if hasattr(layer, "forward_fused") and not hooks and not (activation is None and residual is None):
+        return layer.forward_fused(x, getattr(activation, "fusable", None), residual)
+    x = layer(x)
+    if residual is not None:
+        if not hooks:
+            return F.add(x, residual, getattr(activation, "fusable", None))
+        x = F.add(x, residual)
+    return x if activation is None else activation(x)
 
 
 def expect_channels(layer: Module, x: Any, channels: int) -> None:

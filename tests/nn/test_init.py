@@ -100,6 +100,6 @@ def test_the_generators_state_goes_through_json():
     init.manual_seed(8)
     init.set_state(state)
     np.testing.assert_array_equal(init.generator().random(5, dtype=np.float32), first)
-    for bad in ({}, {"bit_generator": "MT19937"}, {**state, "state": {"state": -1, "inc": "x"}}):
+    for bad in ({}, {"bit_generator": "MT19937"}, {**state, "generator": {"state": {"state": -1, "inc": "x"}}}):
         with pytest.raises(fc.StateDictError, match="state: expected what get_state"):
             init.set_state(bad)
