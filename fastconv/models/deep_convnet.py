@@ -58,5 +58,5 @@ def from_book(state: Mapping[str, Array]) -> Mapping[str, Array]:
     adapt=from_book,
 )
 def deep_convnet(num_classes: int = 10) -> DeepConvNet:
-    """DeepConvNet; the book's weights read 99.38 % of MNIST's test digits."""
+    """DeepConvNet: 123,552 parameters; the book's weights read 99.38 % of MNIST's test digits."""
     return DeepConvNet(num_classes)

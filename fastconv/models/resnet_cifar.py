@@ -73,31 +73,31 @@ def _register(parameters: int, macs: int) -> Callable[[Builder], Builder]:
     return register_model(parameters, macs, RESNET, NAMES, input_size=(3, 32, 32), num_classes=10, resize=32)
 
 
-@_register(269_722, 0)
+@_register(269_722, 40_551_040)
 def resnet20(num_classes: int = 10) -> CifarResNet:
     """ResNet-20 for CIFAR-10: 269,722 parameters, 40.6 MMAC; error in the paper 8.75 %."""
     return CifarResNet(3, num_classes)
 
 
-@_register(464_154, 0)
+@_register(464_154, 68_862_592)
 def resnet32(num_classes: int = 10) -> CifarResNet:
     """ResNet-32 for CIFAR-10: 464,154 parameters, 68.9 MMAC; error in the paper 7.51 %."""
     return CifarResNet(5, num_classes)
 
 
-@_register(658_586, 0)
+@_register(658_586, 97_174_144)
 def resnet44(num_classes: int = 10) -> CifarResNet:
     """ResNet-44 for CIFAR-10: 658,586 parameters, 97.2 MMAC; error in the paper 7.17 %."""
     return CifarResNet(7, num_classes)
 
 
-@_register(853_018, 0)
+@_register(853_018, 125_485_696)
 def resnet56(num_classes: int = 10) -> CifarResNet:
     """ResNet-56 for CIFAR-10: 853,018 parameters, 125.5 MMAC; error in the paper 6.97 %."""
     return CifarResNet(9, num_classes)
 
 
-@_register(1_727_962, 0)
+@_register(1_727_962, 252_887_680)
 def resnet110(num_classes: int = 10) -> CifarResNet:
     """ResNet-110 for CIFAR-10: 1,727,962 parameters, 252.9 MMAC; error in the paper 6.43 %."""
     return CifarResNet(18, num_classes)
