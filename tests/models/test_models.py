@@ -8,6 +8,7 @@ import pytest
 import fastconv as fc
 from fastconv import models
 
+
 @pytest.mark.parametrize("name", ["lenet5", "lenet5_1998", "deep_convnet", "alexnet"])
 def test_output(name):
     entry = models.info(name)

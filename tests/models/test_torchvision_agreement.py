@@ -132,3 +132,49 @@ def test_transform_input(name):
     with torch.no_grad():
         exact = reference(torch.from_numpy(x)).numpy()
     assert difference(ours(name, reference, transform_input=True).eval()(x), exact) < 1e-4
+
+
+def without_randomness(model, kinds):
+    """Dropout of every kind off."""
+    for _, module in model.named_modules():
+        if type(module).__name__ in kinds:
+            module.p = 0.0
+
+
+TRAINED = [name for name in NAMES if name not in ("dpn92", "efficientnet_b5", "vgg11", "wide_resnet50_2")]
+LEAST = {"alexnet": 63, "inception_v3": 96, "inception_v4": 96, "inception_resnet_v2": 96, "xception": 96}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_gradients_of_one_training_step(name, record_property):
+    """In float64, where 1e-7 leaves no room for another formula, batch statistics of few values included."""
+    reference = theirs(name).double().train()
+    model = ours(name, reference).to("float64").train()
+    for network in (reference, model):
+        without_randomness(network, ("Dropout", "StochasticDepth"))
+    size = LEAST.get(name, 64)
+    generator = np.random.default_rng(3)
+    x, target = generator.standard_normal((3, 3, size, size)), np.array([1, 0, 7])
+    outputs = reference(torch.from_numpy(x))
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    losses = sum(torch.nn.functional.cross_entropy(y, torch.from_numpy(target)) for y in outputs)
+    losses.backward()
+    results = model(fc.Tensor(x))
+    results = results if isinstance(results, tuple) else (results,)
+    loss = fc.nn.functional.cross_entropy(results[0], target)
+    for logits in results[1:]:
+        loss = loss + fc.nn.functional.cross_entropy(logits, target)
+    loss.backward()
+    assert abs(float(loss) - losses.item()) <= 1e-9 * abs(losses.item())
+    exact = {key: parameter.grad.numpy() for key, parameter in reference.named_parameters()}
+    largest = max(float(np.abs(value).max()) for value in exact.values())
+    worst, key = max(
+        (float(np.abs(parameter.grad - exact[key]).max()) / max(float(np.abs(exact[key]).max()), 1e-6 * largest), key)
+        for key, parameter in model.named_parameters()
+    )
+    record_property("worst", worst)
+    print(f"\n{name}: {len(exact)} parameters, worst gradient {worst:.1e} of {key}")
+    assert worst < 1e-7
+    running = {key: value.numpy() for key, value in reference.named_buffers()}
+    for key, value in model.named_buffers():
+        np.testing.assert_allclose(value, running[key], rtol=1e-9, atol=1e-12)

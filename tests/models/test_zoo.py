@@ -116,7 +116,7 @@ def test_multiply_adds(name):
 @pytest.mark.data
 def test_all_convolutions_are_the_libraries(data):
     expected = defaultdict(dict)
-    columns = ("N", "C", "H", "W", "K", "R", "S", "sh", "sw", "ph", "pw", "dh", "dw", "groups", "bias", "P", "Q", "macs")
+    columns = [*"NCHWKRS", "sh", "sw", "ph", "pw", "dh", "dw", "groups", "bias", *"PQ", "macs"]
     with (data / "zoo" / "zoo_conv_layers.csv").open() as file:
         for line in csv.DictReader(file):
             expected[line["model"]][line["layer"]] = tuple(int(line[column]) for column in columns)
