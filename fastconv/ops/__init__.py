@@ -23,8 +23,10 @@ from .activation import (
 from .cast import cast
 from .conv import conv1d, conv2d, prepare_weight
 from .conv_grad import conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
+from .conv_transpose import conv_transpose2d, conv_transpose2d_input_grad, conv_transpose2d_weight_grad
 from .dropout import dropout
 from .explain import algorithms, explain
+from .interpolate import interpolate, interpolate_grad
 from .layout import channels_last, concat, contiguous, pad
 from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from .loss import cross_entropy, cross_entropy_grad
@@ -40,6 +42,7 @@ from .pool import (
     max_pool2d,
     max_pool2d_grad,
 )
+from .unpool import max_unpool2d, max_unpool2d_grad
 
 __all__ = [
     "activation_grad",
@@ -64,10 +67,15 @@ __all__ = [
     "conv2d_bias_grad",
     "conv2d_input_grad",
     "conv2d_weight_grad",
+    "conv_transpose2d",
+    "conv_transpose2d_input_grad",
+    "conv_transpose2d_weight_grad",
     "cross_entropy",
     "cross_entropy_grad",
     "dropout",
     "explain",
+    "interpolate",
+    "interpolate_grad",
     "leaky_relu",
     "linear",
     "linear_bias_grad",
@@ -79,6 +87,8 @@ __all__ = [
     "log_softmax_grad",
     "max_pool2d",
     "max_pool2d_grad",
+    "max_unpool2d",
+    "max_unpool2d_grad",
     "pad",
     "prepare_weight",
     "relu",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -19,6 +18,7 @@ from ._arrays import (
     find_kernel,
     from_nhwc,
     image_batch,
+    image_shape,
     is_channels_last,
     pair,
     require_same_device,
@@ -264,7 +264,7 @@ def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) 
 
 
 def _run_grad(op: str, images: Array, single: bool, problem: PoolProblem, *indices: Any) -> Array:
-    operands = [("grad", images), *(("indices", _index_batch(array, images, single)) for array in indices)]
+    operands = [("grad", images), *(("indices", index_batch(array, images, single)) for array in indices)]
     for name, array in operands:
         if array.shape != problem.y_shape:
             raise ShapeError(f"{name}: expected the pooled shape {problem.y_shape}, got {array.shape}")
@@ -274,24 +274,15 @@ def _run_grad(op: str, images: Array, single: bool, problem: PoolProblem, *indic
     return result[0] if single else result
 
 
-def _image_shape(shape: Any, single: bool) -> tuple[int, ...]:
-    try:
-        extents = tuple(operator.index(extent) for extent in shape)
-    except TypeError:
-        raise ShapeError(f"input_shape: expected ints, got {shape!r}") from None
-    if len(extents) != (3 if single else 4) or min(extents) < 0:
-        raise ShapeError(f"input_shape: expected {'(C, H, W)' if single else '(N, C, H, W)'}, got {shape!r}")
-    return (1, *extents) if single else extents
-
-
-def _index_batch(indices: Any, grad: Array, single: bool) -> Array:
+def index_batch(indices: Any, grad: Array, single: bool, of: str = "grad") -> Array:
+    """The argument `indices` with a batch dimension. `grad`: what they belong to, called `of` in errors."""
     if not isinstance(indices, np.ndarray) and not is_cupy(indices):
         raise DTypeError(f"indices: expected a NumPy or CuPy array, got {type(indices).__name__}")
     require_same_device(grad, indices, "indices")
     if indices.dtype != np.int64:
         raise DTypeError(f"indices: expected int64, as max_pool2d returns them, got {indices.dtype.name}")
     if indices.ndim != (3 if single else 4):
-        raise ShapeError(f"indices: expected as many dimensions as grad, got shape {indices.shape}")
+        raise ShapeError(f"indices: expected as many dimensions as {of}, got shape {indices.shape}")
     at: Array = indices[np.newaxis] if single else indices
     return at
 
@@ -312,7 +303,7 @@ def max_pool2d_grad(
     of several windows gets the sum of what they give, in the order of the windows. The memory format is that of grad.
     """
     images, single = image_batch(grad, "grad")
-    shape, dtype = _image_shape(input_shape, single), dtype_name(images.dtype)
+    shape, dtype = image_shape(input_shape, single), dtype_name(images.dtype)
     problem = _sliding_problem(shape, dtype, kernel_size, stride, padding, dilation, ceil_mode, False)
     return _run_grad("max_pool2d_grad", images, single, problem, indices)
 
@@ -328,7 +319,7 @@ def avg_pool2d_grad(
 ) -> Array:
     """The gradient of `avg_pool2d` with respect to x, whose shape is input_shape; in the memory format of grad."""
     images, single = image_batch(grad, "grad")
-    shape, dtype = _image_shape(input_shape, single), dtype_name(images.dtype)
+    shape, dtype = image_shape(input_shape, single), dtype_name(images.dtype)
     problem = _sliding_problem(shape, dtype, kernel_size, stride, padding, 1, ceil_mode, count_include_pad)
     return _run_grad("avg_pool2d_grad", images, single, problem)
 
@@ -336,12 +327,12 @@ def avg_pool2d_grad(
 def adaptive_avg_pool2d_grad(grad: Any, input_shape: Any) -> Array:
     """The gradient of `adaptive_avg_pool2d` to the size of grad, with respect to x, whose shape is input_shape."""
     images, single = image_batch(grad, "grad")
-    problem = _adaptive_problem(_image_shape(input_shape, single), dtype_name(images.dtype), images.shape[2:])
+    problem = _adaptive_problem(image_shape(input_shape, single), dtype_name(images.dtype), images.shape[2:])
     return _run_grad("avg_pool2d_grad", images, single, problem)
 
 
 def adaptive_max_pool2d_grad(grad: Any, indices: Any, input_shape: Any) -> Array:
     """The gradient of `adaptive_max_pool2d` to the size of grad; arguments as in `max_pool2d_grad`."""
     images, single = image_batch(grad, "grad")
-    problem = _adaptive_problem(_image_shape(input_shape, single), dtype_name(images.dtype), images.shape[2:])
+    problem = _adaptive_problem(image_shape(input_shape, single), dtype_name(images.dtype), images.shape[2:])
     return _run_grad("max_pool2d_grad", images, single, problem, indices)
