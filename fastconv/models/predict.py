@@ -33,6 +33,8 @@ def load_model(name: str, weights: str | os.PathLike[str], dtype: str = "float32
     """A model in evaluation mode with weights from a .safetensors or .npz file, published spellings adapted, batch norms
     folded into convolutions."""
     entry = info(name)
+    if entry.task != "classification":
+        raise ModelError(f"model: expected one that classifies images, got {name!r}, which is for {entry.task}")
     model = create(name, init=False)
     model.load_state_dict(entry.adapt(load(weights)))
     return fuse(model).to(dtype), entry

@@ -93,7 +93,7 @@ class _PadChannels(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Any) -> Any:
-        return grad[(slice(None), *ctx.saved)]
+        return grad[:, ctx.saved[0]]
 
 
 def pad_channels(x: Any, before: int, after: int) -> Any:
