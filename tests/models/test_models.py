@@ -78,3 +78,23 @@ def test_small_inputs_and_other_heads():
     assert net(np.zeros((1, 3, 63, 63), np.float32)).shape == (1, 7)
     with pytest.raises(fc.ShapeError, match="expected x of shape"):
         net(np.zeros((1, 1, 63, 63), np.float32))
+
+
+@pytest.mark.parametrize("name", ["lenet5", "lenet5_1998", "deep_convnet"])
+def test_every_parameter_learns(name):
+    """Tensors in, tensors out: the same values, and a gradient for all parameters that differences confirm."""
+    net = models.create(name, dtype="float64").eval()
+    x = np.random.default_rng(5).standard_normal((2, *models.info(name).input_size))
+    y = net(fc.Tensor(x))
+    np.testing.assert_allclose(y.data, net(x), rtol=1e-12)
+    y.sum().backward()
+    for parameter in net.parameters():
+        at = np.unravel_index(int(np.abs(parameter.grad).argmax()), parameter.shape)
+        values = []
+        for step in (1e-6, -2e-6):
+            with parameter.writing() as array:
+                array[at] += step
+            values.append(net(x).sum())
+        with parameter.writing() as array:
+            array[at] += 1e-6
+        assert abs((values[0] - values[1]) / 2e-6 - parameter.grad[at]) <= 1e-5 * max(1.0, abs(parameter.grad[at]))
