@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn, ops
+from .. import nn
+from ..autograd import Context, Function
+from ..backends.array_memory import array_module
+from ..nn import functional as F
+from ..nn.module import beside
 from ..ops._arrays import Array
-from ._registry import register_model
+from ._registry import Paper, register_model
 
-PAPER = "LeCun et al., 1998"
+PAPER = Paper("LeCun, Bottou, Bengio and Haffner", "Gradient-Based Learning Applied to Document Recognition", 1998)
 
 
 class LeNet5(nn.Module):
@@ -29,7 +33,9 @@ class LeNet5(nn.Module):
         return self.classifier(self.features(x))
 
 
-@register_model((1, 32, 32), 10, 61_706, PAPER, resize=28, mean=(0.0,), std=(1.0,))
+@register_model(
+    61_706, 416_520, PAPER, "own", input_size=(1, 32, 32), num_classes=10, resize=28, mean=(0.0,), std=(1.0,)
+)
 def lenet5(num_classes: int = 10) -> LeNet5:
     """LeNet-5 as taught today: 61,706 parameters, 416,520 multiply-adds on 1 x 32 x 32."""
     return LeNet5(num_classes)
@@ -84,10 +90,9 @@ def digit_targets() -> Array:
 class ScaledTanh(nn.Module):
     """1.7159 tanh(2/3 x): appendix A of the paper."""
 
-    def forward(self, x: Any) -> Array:
+    def forward(self, x: Any) -> Any:
         one = x.dtype.type
-        y: Array = ops.tanh(x * one(2 / 3)) * one(1.7159)
-        return y
+        return F.tanh(x * one(2 / 3)) * one(1.7159)
 
 
 class TrainablePool2d(nn.Module):
@@ -98,10 +103,27 @@ class TrainablePool2d(nn.Module):
         self.weight = nn.Parameter(nn.init.uniform((channels,), 4))
         self.bias = nn.Parameter(nn.init.uniform((channels,), 4))
 
-    def forward(self, x: Any) -> Array:
-        zeros = np.zeros(self.weight.shape, self.weight.dtype)
-        sums = self.weight.data * self.weight.dtype.type(4)  # of the average
-        return ops.batch_norm(ops.avg_pool2d(x, 2), zeros, zeros + zeros.dtype.type(1), sums, self.bias.data, eps=0.0)
+    def forward(self, x: Any) -> Any:
+        zeros = array_module(self.weight.data).zeros(self.weight.shape, self.weight.dtype)
+        weight, bias = beside(x, self.weight), beside(x, self.bias)
+        sums = weight * zeros.dtype.type(4)  # of the average
+        return F.batch_norm(F.avg_pool2d(x, 2), zeros, zeros + zeros.dtype.type(1), sums, bias, eps=0.0)
+
+
+class _Scatter(Function):
+    """(K, C, R, S) from one R x S kernel per connection (k, c), zeros where there is none."""
+
+    @staticmethod
+    def forward(ctx: Context, kernels: Any, *, filters: list[int], channels: list[int], shape: tuple[int, ...]) -> Any:
+        ctx.save(filters, channels)
+        dense = array_module(kernels).zeros(shape, kernels.dtype)
+        dense[filters, channels] = kernels
+        return dense
+
+    @staticmethod
+    def backward(ctx: Context, grad: Any) -> Any:
+        filters, channels = ctx.saved
+        return grad[filters, channels]
 
 
 class SparseConv2d(nn.Module):
@@ -115,16 +137,15 @@ class SparseConv2d(nn.Module):
         self.weight = nn.Parameter(nn.init.uniform((connections, kernel_size, kernel_size), fan_in))
         self.bias = nn.Parameter(nn.init.uniform((len(table),), fan_in))
 
-    def dense_weight(self) -> Array:
-        """(K, C, R, S) with zeros where there is no connection."""
-        size = self.kernel_size
-        weight = np.zeros((len(self.table), self.in_channels, size, size), self.weight.dtype)
-        filters = [k for k, row in enumerate(self.table) for _ in row]
-        weight[filters, [c for row in self.table for c in row]] = self.weight.data
-        return weight
-
-    def forward(self, x: Any) -> Array:
-        return ops.conv2d(ops.channels_last(x), self.dense_weight(), self.bias.data)
+    def forward(self, x: Any) -> Any:
+        weight, bias = beside(x, self.weight), beside(x, self.bias)
+        dense = _Scatter.apply(
+            weight,
+            filters=[k for k, row in enumerate(self.table) for _ in row],
+            channels=[c for row in self.table for c in row],
+            shape=(len(self.table), self.in_channels, self.kernel_size, self.kernel_size),
+        )
+        return F.conv2d(x, dense, bias)
 
 
 class LeNet5Of1998(nn.Module):
@@ -150,12 +171,24 @@ class LeNet5Of1998(nn.Module):
         x = self.squash(self.c5(x))
         x = self.squash(self.f6(x.reshape(x.shape[0], 120)))
         # -|x - t|^2 = 2 x.t - |t|^2 - |x|^2; |t|^2 = 84, since every target is +1 or -1.
-        squares = np.square(x.astype(np.float32)).sum(axis=1, keepdims=True).astype(x.dtype)
+        wide = F.cast(x, "float32") if x.dtype.itemsize == 2 else x
+        ones = array_module(self.targets).ones((1, 84), wide.dtype)
+        squares = F.cast(F.linear(wide * wide, ones), x.dtype)
         one = x.dtype.type
-        return ops.linear(x, self.targets) * one(2) - one(84) - squares
+        return F.linear(x, self.targets) * one(2) - one(84) - squares
 
 
-@register_model((1, 32, 32), 10, 60_000, PAPER, resize=28, mean=(0.1 / 1.275,), std=(1 / 1.275,))
+@register_model(
+    60_000,
+    325_680,
+    PAPER,
+    "own",
+    input_size=(1, 32, 32),
+    num_classes=10,
+    resize=28,
+    mean=(0.1 / 1.275,),
+    std=(1 / 1.275,),
+)
 def lenet5_1998() -> LeNet5Of1998:
     """LeNet-5 as published: trainable pooling, sparse C3, scaled tanh, RBF outputs; 60,000 trainable parameters.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .. import ops
 from ..data.image_file import open_image, pillow
 from ..errors import ShapeError
-from ..nn import Module
+from ..nn import Module, fuse
 from ..nn.module import numpy_dtype
 from ..nn.state import load
 from ._registry import ModelInfo, create, info
@@ -30,11 +30,14 @@ class Prediction:
 
 
 def load_model(name: str, weights: str | os.PathLike[str], dtype: str = "float32") -> tuple[Module, ModelInfo]:
-    """A model in evaluation mode with weights from a .safetensors or .npz file, published spellings adapted."""
+    """A model in evaluation mode with weights from a .safetensors or .npz file, published spellings adapted, batch norms
+    folded into convolutions."""
     entry = info(name)
-    model = create(name)
+    if entry.task != "classification":
+        raise ModelError(f"model: expected one that classifies images, got {name!r}, which is for {entry.task}")
+    model = create(name, init=False)
     model.load_state_dict(entry.adapt(load(weights)))
-    return model.to(dtype).eval(), entry
+    return fuse(model).to(dtype), entry
 
 
 def read_image(path: str | os.PathLike[str], entry: ModelInfo, invert: bool = False) -> Array:

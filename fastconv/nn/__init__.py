@@ -6,10 +6,11 @@ from . import functional, init
 from .activation import LeakyReLU, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from .container import Concat, ModuleList, Residual
 from .conv import Conv2d, ConvTranspose2d
+from .fusion import fuse
 from .linear import Flatten, Linear
 from .loss import CrossEntropyLoss
 from .module import Identity, Module, Parameter, Sequential, chain
-from .norm import BatchNorm1d, BatchNorm2d, Dropout, LocalResponseNorm
+from .norm import BatchNorm1d, BatchNorm2d, Dropout, LocalResponseNorm, StochasticDepth
 from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d, MaxUnpool2d, Upsample
 from .state import load, save
 from .summary import Summary, summarize
@@ -43,11 +44,13 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "StochasticDepth",
     "Summary",
     "Tanh",
     "Upsample",
     "chain",
     "functional",
+    "fuse",
     "init",
     "load",
     "save",

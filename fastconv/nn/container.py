@@ -43,7 +43,7 @@ class ModuleList(Module):
 
 
 class Concat(Module):
-    """The results of several branches over one input, joined along channels; names are "0", "1", ...
+    """The results of several branches over one input, joined along channels; names are "0", "1", ..., or the keywords.
 
     >>> import numpy as np, fastconv as fc
     >>> inception = fc.nn.Concat(fc.nn.Conv2d(3, 4, 1), fc.nn.Conv2d(3, 8, 3, padding=1))
@@ -51,14 +51,14 @@ class Concat(Module):
     (1, 12, 5, 5)
     """
 
-    def __init__(self, *branches: Module) -> None:
+    def __init__(self, *branches: Module, **named: Module) -> None:
         super().__init__()
-        if not branches:
+        if not branches and not named:
             raise ModelError("Concat: expected at least one branch, got none")
-        for i, branch in enumerate(branches):
+        for i, (name, branch) in enumerate([*((str(i), branch) for i, branch in enumerate(branches)), *named.items()]):
             if not isinstance(branch, Module):
                 raise ModelError(f"Concat: expected modules, got {type(branch).__name__} at position {i}")
-            setattr(self, str(i), branch)
+            setattr(self, name, branch)
 
     def forward(self, x: Any) -> Any:
         return functional.concat([branch(x) for branch in self._modules.values()])

@@ -65,9 +65,9 @@ class Conv2d(_Packing):
         self.padding, self.groups = padding, groups
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         fan_in = shape[1] * shape[2] * shape[3]
-        self.weight = Parameter(init.uniform(shape, fan_in))
+        self.weight = Parameter(init.uniform(shape, fan_in), copy=False)
         self.bias: Parameter | None
-        self.register_parameter("bias", Parameter(init.uniform((out_channels,), fan_in)) if bias else None)
+        self.register_parameter("bias", Parameter(init.uniform((out_channels,), fan_in), copy=False) if bias else None)
 
     def forward(self, x: Any) -> Any:
         return self.forward_fused(x, None)
@@ -126,9 +126,9 @@ class ConvTranspose2d(_Packing):
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         shape = (in_channels, out_channels // groups, *self.kernel_size)
         fan_in = shape[1] * shape[2] * shape[3]  # PyTorch's, which looks at the weight's second axis here, too
-        self.weight = Parameter(init.uniform(shape, fan_in))
+        self.weight = Parameter(init.uniform(shape, fan_in), copy=False)
         self.bias: Parameter | None
-        self.register_parameter("bias", Parameter(init.uniform((out_channels,), fan_in)) if bias else None)
+        self.register_parameter("bias", Parameter(init.uniform((out_channels,), fan_in), copy=False) if bias else None)
 
     def forward(self, x: Any) -> Any:
         return self.forward_fused(x, None)

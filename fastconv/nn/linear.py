@@ -17,9 +17,11 @@ class Linear(Module):
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(init.uniform((out_features, in_features), in_features))
+        self.weight = Parameter(init.uniform((out_features, in_features), in_features), copy=False)
         self.bias: Parameter | None
-        self.register_parameter("bias", Parameter(init.uniform((out_features,), in_features)) if bias else None)
+        self.register_parameter(
+            "bias", Parameter(init.uniform((out_features,), in_features), copy=False) if bias else None
+        )
 
     def forward(self, x: Any) -> Any:
         if np.shape(x)[-1:] != (self.in_features,):

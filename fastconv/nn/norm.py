@@ -120,3 +120,22 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}"
+
+
+class StochasticDepth(Module):
+    """In training mode drops a residual branch for each image with probability p, and scales those kept by 1 / (1 - p).
+
+    Source: Huang, Sun, Liu, Sedra and Weinberger: Deep Networks with Stochastic Depth, 2016.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ModelError(f"p: expected a probability in 0..1, got {p!r}")
+        self.p = p
+
+    def forward(self, x: Any) -> Any:
+        return functional.stochastic_depth(x, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p:g}"

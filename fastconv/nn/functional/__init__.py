@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from .activation import leaky_relu, log_softmax, relu, relu6, sigmoid, silu, softmax, tanh
 from .conv import conv1d, conv2d, conv_transpose2d, linear
-from .layout import add, cast, cat, concat, flatten, pad
+from .layout import add, cast, cat, channel_shuffle, concat, flatten, pad, pad_channels
 from .loss import cross_entropy
-from .norm import batch_norm, dropout, local_response_norm
+from .norm import batch_norm, dropout, local_response_norm, stochastic_depth
 from .pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, interpolate, max_pool2d, max_unpool2d
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "batch_norm",
     "cast",
     "cat",
+    "channel_shuffle",
     "concat",
     "conv1d",
     "conv2d",
@@ -37,10 +38,12 @@ __all__ = [
     "max_pool2d",
     "max_unpool2d",
     "pad",
+    "pad_channels",
     "relu",
     "relu6",
     "sigmoid",
     "silu",
     "softmax",
+    "stochastic_depth",
     "tanh",
 ]

@@ -141,3 +141,32 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False
         return x
     seed, offset = init.dropout_numbers()
     return _Dropout.apply(x, p=p, seed=seed, offset=offset)
+
+
+class _StochasticDepth(Function):
+    """Each image times 0 or 1 / (1 - p)."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Any, *, p: float, seed: int, offset: int) -> Any:
+        ones = array_module(x).ones((x.shape[0],), x.dtype)
+        factors = ops.dropout(ones, p, seed, offset).reshape(-1, *(1,) * (x.ndim - 1))
+        ctx.save(factors)
+        return x * factors
+
+    @staticmethod
+    def backward(ctx: Context, grad: Any) -> Any:
+        return grad * ctx.saved[0]
+
+
+def stochastic_depth(x: Any, p: float, training: bool = True) -> Any:
+    """In training zeroes each image of a batch with probability p and scales the rest by 1/(1-p); else x itself.
+
+    For residual branches (Huang, Sun, Liu, Sedra and Weinberger: Deep Networks with Stochastic Depth, 2016);
+    torchvision's function of this name in mode "row".
+    """
+    if not 0 <= p <= 1:
+        raise ShapeError(f"p: expected a probability in 0..1, got {p!r}")
+    if not training or p == 0:
+        return x
+    seed, offset = init.dropout_numbers()
+    return _StochasticDepth.apply(x, p=p, seed=seed, offset=offset)
