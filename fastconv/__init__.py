@@ -2,13 +2,14 @@
 
 ``fastconv.ops``     arrays in, arrays out: conv2d, pooling, linear, norms, activations
 ``fastconv.nn``      layers on top of them
+``fastconv.weights`` weights from and to files
 ``fastconv.models``  the classic CNNs, built from the layers
 ``fastconv.bench``   what ``fastconv bench`` measures with
 """
 
 from __future__ import annotations
 
-from . import models, nn, ops
+from . import models, nn, ops, weights
 from .backends import device, devices
 from .backends.cpu import num_threads, set_num_threads
 from .backends.policy import allow_winograd, batch_invariant
@@ -25,7 +26,7 @@ from .errors import (
     ShapeError,
     StateDictError,
 )
-from .nn import load, save
+from .weights import load, save
 
 __version__ = "0.1.0"
 
@@ -53,4 +54,5 @@ __all__ = [
     "save",
     "set_num_threads",
     "set_weight_cache_limit",
+    "weights",
 ]

@@ -14,7 +14,7 @@ from .. import ops
 from ..errors import FileFormatError, ModelError, ShapeError
 from ..nn import Module
 from ..nn.module import numpy_dtype
-from ..nn.state import load
+from ..weights import canonical_names, load
 from ._registry import ModelInfo, create, info
 
 Array = NDArray[Any]
@@ -33,7 +33,7 @@ def load_model(name: str, weights: str | os.PathLike[str], dtype: str = "float32
     """A model in evaluation mode with weights from a .safetensors or .npz file, published spellings adapted."""
     entry = info(name)
     model = create(name)
-    model.load_state_dict(entry.adapt(load(weights)))
+    model.load_state_dict(entry.adapt(canonical_names(load(weights))))
     return model.to(dtype).eval(), entry
 
 

@@ -9,7 +9,6 @@ from .linear import Flatten, Linear
 from .module import Module, Parameter, Sequential
 from .norm import BatchNorm2d, Dropout, LocalResponseNorm
 from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
-from .state import load, save
 from .summary import Summary, summarize
 
 __all__ = [
@@ -36,7 +35,5 @@ __all__ = [
     "Summary",
     "Tanh",
     "init",
-    "load",
-    "save",
     "summarize",
 ]
