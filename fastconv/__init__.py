@@ -3,13 +3,14 @@
 ``fastconv.ops``     arrays in, arrays out: conv2d, pooling, linear, norms, activations
 ``fastconv.nn``      layers on top of them
 ``fastconv.weights`` weights from and to files
+``fastconv.onnx``    networks from ONNX files
 ``fastconv.models``  the classic CNNs, built from the layers
 ``fastconv.bench``   what ``fastconv bench`` measures with
 """
 
 from __future__ import annotations
 
-from . import models, nn, ops, weights
+from . import models, nn, onnx, ops, weights
 from .backends import device, devices
 from .backends.cpu import num_threads, set_num_threads
 from .backends.policy import allow_winograd, batch_invariant
@@ -50,6 +51,7 @@ __all__ = [
     "models",
     "nn",
     "num_threads",
+    "onnx",
     "ops",
     "save",
     "set_num_threads",
