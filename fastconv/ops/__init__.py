@@ -22,6 +22,7 @@ from .activation import (
 from .cast import cast
 from .conv import conv1d, conv2d, prepare_weight
 from .conv_grad import conv2d_input_grad, conv2d_weight_grad
+from .conv_transpose import conv_transpose2d, conv_transpose2d_input_grad, conv_transpose2d_weight_grad
 from .dropout import dropout
 from .explain import algorithms, explain
 from .layout import channels_last, concat, contiguous, pad
@@ -61,6 +62,9 @@ __all__ = [
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",
+    "conv_transpose2d",
+    "conv_transpose2d_input_grad",
+    "conv_transpose2d_weight_grad",
     "cross_entropy",
     "cross_entropy_grad",
     "dropout",

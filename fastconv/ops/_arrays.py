@@ -8,6 +8,7 @@ one pixel) is told by its strides, as PyTorch does; a single element an image co
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import ml_dtypes
@@ -187,6 +188,17 @@ def image_batch(value: Any, name: str) -> tuple[Array, bool]:
     if x.ndim not in (3, 4):
         raise ShapeError(f"{name}: expected shape (N, C, H, W) or (C, H, W), got {x.shape}")
     return (x, False) if x.ndim == 4 else (x[np.newaxis], True)
+
+
+def image_shape(shape: Any, single: bool) -> tuple[int, ...]:
+    """An argument `input_shape` as (N, C, H, W): N = 1 where it is that of a single (C, H, W) image."""
+    try:
+        extents = tuple(operator.index(extent) for extent in shape)
+    except TypeError:
+        raise ShapeError(f"input_shape: expected ints, got {shape!r}") from None
+    if len(extents) != (3 if single else 4) or min(extents) < 0:
+        raise ShapeError(f"input_shape: expected {'(C, H, W)' if single else '(N, C, H, W)'}, got {shape!r}")
+    return (1, *extents) if single else extents
 
 
 def pair(value: Any, name: str, least: int) -> tuple[int, int]:

@@ -30,13 +30,13 @@ def gradient(grad: Any, expected: tuple[int, ...] | None = None) -> Array:
     return array
 
 
-def four_extents(value: Any, name: str, meaning: str) -> tuple[int, ...]:
-    """A shape of four extents; `meaning` is what the error says was expected."""
+def extents(value: Any, count: int, name: str, meaning: str) -> tuple[int, ...]:
+    """A shape of `count` extents; `meaning` is what the error says was expected."""
     try:
         shape = tuple(int(extent) for extent in value)
     except (TypeError, ValueError):
         raise ShapeError(f"{name}: expected {meaning}, got {value!r}") from None
-    if len(shape) != 4 or min(shape) < 0:
+    if len(shape) != count or min(shape) < 0:
         raise ShapeError(f"{name}: expected {meaning}, got {value!r}")
     return shape
 
@@ -71,7 +71,7 @@ def conv2d_input_grad(
         ShapeError, DTypeError, DeviceError, AlgorithmError.
     """
     prepared = weight_of(weight)
-    shape = four_extents(input_shape, "input_shape", "(N, C, H, W)")
+    shape = extents(input_shape, 4, "input_shape", "(N, C, H, W)")
     array = gradient(grad)
     require_alike(array, prepared.array, "weight")
     problem = conv_problem(shape, prepared.shape, stride, padding, dilation, groups, dtype_name(array.dtype))
@@ -110,7 +110,7 @@ def conv2d_weight_grad(
         ShapeError, DTypeError, DeviceError, AlgorithmError.
     """
     array, images = gradient(grad), as_array(x, "x")
-    shape = four_extents(weight_shape, "weight_shape", "(K, C/groups, R, S)")
+    shape = extents(weight_shape, 4, "weight_shape", "(K, C/groups, R, S)")
     require_alike(array, images, "x")
     problem = conv_problem(images.shape, shape, stride, padding, dilation, groups, dtype_name(array.dtype))
     gradient(array, problem.y_shape)

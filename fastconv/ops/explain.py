@@ -13,7 +13,7 @@ from ..errors import AlgorithmError
 from ..problem import ConvProblem, LinearProblem
 from ._arrays import Array, as_array, dtype_name, image_batch, is_channels_last, require_alike
 from .conv import conv2d, conv_problem, weight_of
-from .conv_grad import conv2d_input_grad, conv2d_weight_grad, four_extents, gradient
+from .conv_grad import conv2d_input_grad, conv2d_weight_grad, extents, gradient
 from .linear import linear, linear_problem
 
 
@@ -95,11 +95,11 @@ def _conv_grad_call(call: Mapping[str, Any]) -> _Read:
     if "weight" in call:
         prepared = weight_of(call["weight"])
         require_alike(operands["grad"], prepared.array, "weight")
-        x_shape, weight_shape = four_extents(call["input_shape"], "input_shape", "(N, C, H, W)"), prepared.shape
+        x_shape, weight_shape = extents(call["input_shape"], 4, "input_shape", "(N, C, H, W)"), prepared.shape
     else:
         require_alike(operands["grad"], operands["x"], "x")
         x_shape = operands["x"].shape
-        weight_shape = four_extents(call["weight_shape"], "weight_shape", "(K, C/groups, R, S)")
+        weight_shape = extents(call["weight_shape"], 4, "weight_shape", "(K, C/groups, R, S)")
     form = {argument: call[argument] for argument in ("stride", "padding", "dilation", "groups")}
     problem = conv_problem(x_shape, weight_shape, **form, dtype=dtype_name(operands["grad"].dtype))
     gradient(operands["grad"], problem.y_shape)

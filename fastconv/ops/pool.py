@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -19,6 +18,7 @@ from ._arrays import (
     find_kernel,
     from_nhwc,
     image_batch,
+    image_shape,
     is_channels_last,
     pair,
     require_same_device,
@@ -274,16 +274,6 @@ def _run_grad(op: str, images: Array, single: bool, problem: PoolProblem, *indic
     return result[0] if single else result
 
 
-def _image_shape(shape: Any, single: bool) -> tuple[int, ...]:
-    try:
-        extents = tuple(operator.index(extent) for extent in shape)
-    except TypeError:
-        raise ShapeError(f"input_shape: expected ints, got {shape!r}") from None
-    if len(extents) != (3 if single else 4) or min(extents) < 0:
-        raise ShapeError(f"input_shape: expected {'(C, H, W)' if single else '(N, C, H, W)'}, got {shape!r}")
-    return (1, *extents) if single else extents
-
-
 def _index_batch(indices: Any, grad: Array, single: bool) -> Array:
     if not isinstance(indices, np.ndarray) and not is_cupy(indices):
         raise DTypeError(f"indices: expected a NumPy or CuPy array, got {type(indices).__name__}")
@@ -312,7 +302,7 @@ def max_pool2d_grad(
     of several windows gets the sum of what they give, in the order of the windows. The memory format is that of grad.
     """
     images, single = image_batch(grad, "grad")
-    shape, dtype = _image_shape(input_shape, single), dtype_name(images.dtype)
+    shape, dtype = image_shape(input_shape, single), dtype_name(images.dtype)
     problem = _sliding_problem(shape, dtype, kernel_size, stride, padding, dilation, ceil_mode, False)
     return _run_grad("max_pool2d_grad", images, single, problem, indices)
 
@@ -328,7 +318,7 @@ def avg_pool2d_grad(
 ) -> Array:
     """The gradient of `avg_pool2d` with respect to x, whose shape is input_shape; in the memory format of grad."""
     images, single = image_batch(grad, "grad")
-    shape, dtype = _image_shape(input_shape, single), dtype_name(images.dtype)
+    shape, dtype = image_shape(input_shape, single), dtype_name(images.dtype)
     problem = _sliding_problem(shape, dtype, kernel_size, stride, padding, 1, ceil_mode, count_include_pad)
     return _run_grad("avg_pool2d_grad", images, single, problem)
 
@@ -336,12 +326,12 @@ def avg_pool2d_grad(
 def adaptive_avg_pool2d_grad(grad: Any, input_shape: Any) -> Array:
     """The gradient of `adaptive_avg_pool2d` to the size of grad, with respect to x, whose shape is input_shape."""
     images, single = image_batch(grad, "grad")
-    problem = _adaptive_problem(_image_shape(input_shape, single), dtype_name(images.dtype), images.shape[2:])
+    problem = _adaptive_problem(image_shape(input_shape, single), dtype_name(images.dtype), images.shape[2:])
     return _run_grad("avg_pool2d_grad", images, single, problem)
 
 
 def adaptive_max_pool2d_grad(grad: Any, indices: Any, input_shape: Any) -> Array:
     """The gradient of `adaptive_max_pool2d` to the size of grad; arguments as in `max_pool2d_grad`."""
     images, single = image_batch(grad, "grad")
-    problem = _adaptive_problem(_image_shape(input_shape, single), dtype_name(images.dtype), images.shape[2:])
+    problem = _adaptive_problem(image_shape(input_shape, single), dtype_name(images.dtype), images.shape[2:])
     return _run_grad("max_pool2d_grad", images, single, problem, indices)
