@@ -119,24 +119,30 @@ def conv_transpose(node: Node) -> Function:
         rank = _rank(x, weight)
         steps, spread = window.steps(rank), window.spread(rank)
         after = [0] * rank if output_padding is None else output_padding
+        reach = window.reach(weight.shape[2:])
         full = [
-            (extent - 1) * step + reach + more
-            for extent, step, reach, more in zip(x.shape[2:], steps, window.reach(weight.shape[2:]), after, strict=True)
+            (extent - 1) * step + span + more
+            for extent, step, span, more in zip(x.shape[2:], steps, reach, after, strict=True)
         ]
+        if output_shape is not None:  # may be more than there is: zeros at the end
+            lacking = [max(wanted - there, 0) for wanted, there in zip(output_shape[-rank:], full, strict=True)]
+            after, full = ([a + b for a, b in zip(values, lacking, strict=True)] for values in (after, full))
         sides = _transposed_sides(window, x.shape[2:], full, output_shape)
         x, taps = (x[:, :, np.newaxis] if rank == 1 else x), packed(weight)
-        lead = [1] if rank == 1 else []  # the axis that one dimension lacks
-        pairs = [*(value * 0 for value in lead), *after][-2:]
-        two = {"stride": [*lead, *steps][-2:], "dilation": [*lead, *spread][-2:], "output_padding": pairs}
-        two = {name: tuple(value) for name, value in two.items()}
+        # The last two axes; one dimension is the second of them.
+        two: dict[str, Any] = {
+            "stride": tuple([1, *steps][-2:]),
+            "dilation": tuple([1, *spread][-2:]),
+            "output_padding": tuple([0, *after][-2:]),
+        }
         if rank == 3:
             y = _conv_transpose3d(x, taps, full[0], steps[0], spread[0], {**two, "groups": groups})
         else:
             y = ops.conv_transpose2d(x, taps[0], groups=groups, **two)
         y = y[:, :, 0] if rank == 1 else y
         cut = tuple(slice(before, extent - end) for extent, (before, end) in zip(full, sides, strict=True))
-        y = y[(slice(None), slice(None), *cut)]
-        return y if bias is None else y + bias.reshape(-1, *[1] * rank)
+        inside: Array = y[(slice(None),) * 2 + cut]
+        return inside if bias is None else inside + bias.reshape(-1, *[1] * rank)
 
     return run
 
@@ -150,11 +156,9 @@ def _transposed_sides(
         output_shape = output_shape or wanted
     if output_shape is None:
         return window.sides(spatial, [1] * len(spatial))
-    wanted = output_shape[-len(spatial) :]
-    if len(wanted) != len(full) or any(more > extent for more, extent in zip(wanted, full, strict=True)):
-        raise ShapeError(f"output_shape: expected at most {full}, got {output_shape}")
     upper = "SAME_UPPER" if window.auto_pad == "SAME_UPPER" else "SAME_LOWER"
-    return [shared(extent - more, upper) for extent, more in zip(full, wanted, strict=True)]
+    wanted = output_shape[-len(spatial) :]
+    return [shared(max(extent - more, 0), upper) for extent, more in zip(full, wanted, strict=True)]
 
 
 def _conv_transpose3d(

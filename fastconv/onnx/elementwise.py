@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
@@ -142,18 +143,31 @@ def _mean(node: Node) -> Function:
     return lambda *operands: reduce(np.add, operands) / operands[0].dtype.type(len(operands))
 
 
+def _erf(x: Array) -> Array:
+    """The error function, within 1.5e-7: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26."""
+    size = np.abs(x)
+    t = 1 / (1 + 0.3275911 * size)
+    series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
+    y: Array = np.copysign(1 - series * np.exp(-size * size), x)
+    return y
+
+
+def _gelu_by_erf(x: Array) -> Array:
+    y: Array = 0.5 * x * (1 + _erf(x * x.dtype.type(math.sqrt(0.5))))
+    return y
+
+
+def _gelu_by_tanh(x: Array) -> Array:
+    y: Array = 0.5 * x * (1 + np.tanh(x.dtype.type(math.sqrt(2 / math.pi)) * (x + 0.044715 * x**3)))
+    return y
+
+
 def _gelu(node: Node) -> Function:
-    """By the error function, or the approximation by tanh (Hendrycks and Gimpel, 2016)."""
+    """x times the normal distribution, or the approximation by tanh (Hendrycks and Gimpel, 2016)."""
     approximate = node.text("approximate", "none")
-    if approximate != "tanh":
-        raise node.refuse(f"attribute approximate = {approximate!r} is not supported: expected 'tanh'")
-
-    def run(x: Array) -> Array:
-        wide = x.astype(np.promote_types(x.dtype, np.float32), copy=False)
-        inner = np.sqrt(2 / np.pi) * (wide + 0.044715 * wide**3)
-        return (0.5 * wide * (1 + np.tanh(inner))).astype(x.dtype, copy=False)
-
-    return run
+    if approximate not in ("none", "tanh"):
+        raise node.refuse(f"attribute approximate = {approximate!r} is not supported")
+    return _formula(_gelu_by_tanh if approximate == "tanh" else _gelu_by_erf)(node)
 
 
 def _where(node: Node) -> Function:
@@ -183,6 +197,7 @@ OPERATORS: dict[str, Operator] = {
     "Softplus": _formula(_softplus),
     "Softsign": _formula(lambda x: x / (1 + np.abs(x))),
     "Mish": _formula(_mish),
+    "Erf": _formula(_erf),
     "ThresholdedRelu": _formula(_thresholded_relu, alpha=1.0),
     "Gelu": _gelu,
     "LeakyRelu": _leaky_relu,

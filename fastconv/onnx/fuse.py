@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -30,6 +29,8 @@ def fuse(steps: list[Step], constants: dict[str, Array], outputs: Iterable[str])
         while node.activation is None and uses[node.outputs[0]] == 1 and node.outputs[0] in users:
             after = users[node.outputs[0]]
             user = steps[after].node
+            if kept[after] is not steps[after]:  # another convolution has taken it over
+                break
             if not (
                 _fold_batch_norm(node, user, constants, uses)
                 or _take_residual(node, user, constants)
@@ -76,14 +77,15 @@ def _take_residual(conv: Node, user: Node, constants: dict[str, Array]) -> bool:
     return True
 
 
-def _take_activation(conv: Node, user: Node, constants: dict[str, Any]) -> bool:
-    if user.op == "Clip":
-        limits = [constants.get(name) for name in user.inputs[1:]] or [user.attributes.get(n) for n in ("min", "max")]
-        conv.activation = (
-            "relu6"
-            if len(limits) == 2 and all(v is not None for v in limits) and [float(v) for v in limits] == [0, 6]
-            else None
-        )
-    else:
-        conv.activation = _ACTIVATIONS.get(user.op)
+def _take_activation(conv: Node, user: Node, constants: dict[str, Array]) -> bool:
+    conv.activation = "relu6" if user.op == "Clip" and _limits(user, constants) == [0, 6] else _ACTIVATIONS.get(user.op)
     return conv.activation is not None
+
+
+def _limits(clip: Node, constants: dict[str, Array]) -> list[float]:
+    """Both limits of a Clip, where they are constant: inputs since opset 11, attributes before."""
+    if clip.opset < 11:
+        given = [clip.attributes.get("min"), clip.attributes.get("max")]
+    else:
+        given = [constants.get(name) for name in clip.inputs[1:]]
+    return [float(limit) for limit in given if limit is not None]

@@ -120,7 +120,7 @@ def _last_uses(steps: Sequence[Step], outputs: Sequence[str]) -> list[list[str]]
     """For each step the names of which nobody after it has need."""
     last: dict[str, int] = {}
     for i, step in enumerate(steps):
-        last.update({name: i for name in (*step.node.outputs, *step.node.inputs)})
+        last.update(dict.fromkeys((*step.node.outputs, *step.node.inputs), i))
     done: list[list[str]] = [[] for _ in steps]
     for name, i in last.items():
         if name not in outputs:

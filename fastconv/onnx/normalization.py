@@ -40,12 +40,13 @@ def lrn(node: Node) -> Function:
     return run
 
 
-def _standardised(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
-    """(x - mean) / sqrt(var + epsilon) over some axes, in float32 at least."""
+def _standardised(x: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array, Array, Array]:
+    """(x - mean) / sqrt(var + epsilon) over some axes, in float32 at least; the mean; 1 / sqrt(var + epsilon)."""
     wide = x.astype(np.promote_types(x.dtype, np.float32), copy=False)
-    centred = wide - wide.mean(axis=axes, keepdims=True)
-    scaled: Array = centred / np.sqrt((centred * centred).mean(axis=axes, keepdims=True) + wide.dtype.type(epsilon))
-    return scaled
+    mean = wide.mean(axis=axes, keepdims=True)
+    centred = wide - mean
+    inverse = 1 / np.sqrt((centred * centred).mean(axis=axes, keepdims=True) + wide.dtype.type(epsilon))
+    return centred * inverse, mean, inverse
 
 
 def _by_channel(values: Array, rank: int) -> Array:
@@ -58,7 +59,7 @@ def instance_normalization(node: Node) -> Function:
     node.ignore("consumed_inputs")
 
     def run(x: Array, scale: Array, bias: Array) -> Array:
-        y = _standardised(x, tuple(range(2, x.ndim)), epsilon)
+        y, _, _ = _standardised(x, tuple(range(2, x.ndim)), epsilon)
         return (y * _by_channel(scale, x.ndim) + _by_channel(bias, x.ndim)).astype(x.dtype, copy=False)
 
     return run
@@ -73,22 +74,22 @@ def group_normalization(node: Node) -> Function:
     def run(x: Array, scale: Array, bias: Array) -> Array:
         if x.shape[1] % groups:
             raise ShapeError(f"num_groups: expected a divisor of {x.shape[1]} channels, got {groups}")
-        y = _standardised(x.reshape(x.shape[0], groups, -1), (2,), epsilon).reshape(x.shape)
+        y = _standardised(x.reshape(x.shape[0], groups, -1), (2,), epsilon)[0].reshape(x.shape)
         return (y * _by_channel(scale, x.ndim) + _by_channel(bias, x.ndim)).astype(x.dtype, copy=False)
 
     return run
 
 
 def layer_normalization(node: Node) -> Function:
-    """LayerNormalization over the axes from `axis` on."""
+    """LayerNormalization over the axes from `axis` on; also mean and inverse deviation, where they are asked for."""
     epsilon, axis = node.number("epsilon", 1e-5), node.integer("axis", -1)
     if node.integer("stash_type", 1) != 1:
         raise node.refuse("attribute stash_type: expected 1, float32")
-    node.expect_outputs(1)
 
-    def run(x: Array, scale: Array, bias: Array | None = None) -> Array:
-        y = _standardised(x, tuple(range(axis % x.ndim, x.ndim)), epsilon) * scale
-        return (y if bias is None else y + bias).astype(x.dtype, copy=False)
+    def run(x: Array, scale: Array, bias: Array | None = None) -> tuple[Array, Array, Array]:
+        y, mean, inverse = _standardised(x, tuple(range(axis % x.ndim, x.ndim)), epsilon)
+        y = y * scale
+        return (y if bias is None else y + bias).astype(x.dtype, copy=False), mean, inverse
 
     return run
 

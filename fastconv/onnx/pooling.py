@@ -46,7 +46,10 @@ class Axis:
         return counts
 
 
-_UNIT = Axis(1, 1, 1, 0, 0, 1 << 30, 0)  # an axis that is not pooled
+def _unpooled(extent: int) -> Axis:
+    """An axis of windows of one element."""
+    return Axis(1, 1, 1, 0, 0, extent, 0)
+
 
 Pool2d = Callable[[Array, Axis, Axis], Array]
 
@@ -79,13 +82,13 @@ def _axes(window: Window, spatial: Sequence[int], ceil_mode: bool) -> list[Axis]
 def _over_axes(x: Array, axes: list[Axis], pool: Pool2d) -> Array:
     """Pools (N, C, ...) of one to three dimensions by a function that pools two."""
     if len(axes) == 1:
-        return pool(x[:, :, np.newaxis], _UNIT, axes[0])[:, :, 0]
+        return pool(x[:, :, np.newaxis], _unpooled(1), axes[0])[:, :, 0]
     if len(axes) == 2:
         return pool(x, *axes)
     n, c, depth, h, w = x.shape
     planes = pool(x.reshape(n, c * depth, h, w), *axes[1:])
     p, q = planes.shape[2:]
-    result: Array = pool(planes.reshape(n, c, depth, p * q), axes[0], _UNIT)
+    result: Array = pool(planes.reshape(n, c, depth, p * q), axes[0], _unpooled(p * q))
     return result.reshape(n, c, -1, p, q)
 
 
@@ -135,7 +138,8 @@ def max_pool(node: Node) -> Function:
         if x.ndim == 5:
             raise node.refuse("the positions of maxima in three dimensions are not supported")
         images = x if x.ndim == 4 else x[:, :, np.newaxis]
-        y, (row, col) = pool(images, *(axes if x.ndim == 4 else (_UNIT, axes[0])), return_indices=True)
+        rows, cols = axes if x.ndim == 4 else (_unpooled(1), axes[0])
+        y, (row, col) = pool(images, rows, cols, return_indices=True)
         h, w = images.shape[2:]
         plane = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], 1, 1) * (h * w)
         at = plane + (col * h + row if column_major else row * w + col)
@@ -164,7 +168,8 @@ def average_pool(node: Node) -> Function:
         )[:, :, : rows.count, : cols.count]
         p, q = sums.shape[2:]
         divisors = rows.divisors(h, with_padding)[:p, np.newaxis] * cols.divisors(w, with_padding)[:q]
-        return sums.reshape(n, c, p, q) / np.asarray(divisors, dtype=x.dtype, like=x)
+        means: Array = sums.reshape(n, c, p, q) / np.asarray(divisors, dtype=x.dtype, like=x)
+        return means
 
     def run(x: Array) -> Array:
         _expect_image(x)
@@ -178,7 +183,8 @@ def _global(pool: Callable[[Array, int], Array]) -> Operator:
         def run(x: Array) -> Array:
             _expect_image(x)
             flat = x if x.ndim == 4 else x.reshape(*x.shape[:2], 1, -1)
-            return pool(flat, 1).reshape(*x.shape[:2], *[1] * (x.ndim - 2))
+            y: Array = pool(flat, 1)
+            return y.reshape(*x.shape[:2], *[1] * (x.ndim - 2))
 
         return run
 

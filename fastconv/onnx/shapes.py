@@ -126,11 +126,11 @@ def _slice(node: Node) -> Function:
 
     def run(x: Array, *bounds: Array | None) -> Array:
         given = [None if b is None else integer_list(b, node, "bounds") for b in bounds] or fixed
-        starts, ends, axes, steps = (*given, *[None] * (4 - len(given)))
-        if starts is None or ends is None:
+        if len(given) < 2 or given[0] is None or given[1] is None:
             raise node.refuse("starts and ends are missing")
-        axes = list(range(len(starts))) if axes is None else axes
-        steps = [1] * len(starts) if steps is None else steps
+        starts, ends = given[0], given[1]
+        axes = given[2] if len(given) > 2 and given[2] is not None else range(len(starts))
+        steps = given[3] if len(given) > 3 and given[3] is not None else [1] * len(starts)
         slices = [slice(None)] * x.ndim
         for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
             # Below -n, going backwards, means "to the first element and with it".
@@ -182,8 +182,8 @@ def _size(node: Node) -> Function:
 def _cast(node: Node) -> Function:
     dtype = node.take("to")
     node.ignore("saturate")
-    if not isinstance(dtype, np.dtype):
-        raise node.refuse(f"attribute to = {dtype!r} is not supported")
+    if not isinstance(dtype, np.dtype) or (dtype.isbuiltin != 1 and dtype.name not in ITEM_SIZE):
+        raise node.refuse(f"attribute to = {dtype} is not supported")
     return lambda x: x.astype(dtype)
 
 
@@ -214,7 +214,8 @@ def _depth_to_space(node: Node) -> Function:
             parts = x.reshape(n, block, block, c // block**2, h, w).transpose(0, 3, 4, 1, 5, 2)
         else:
             parts = x.reshape(n, c // block**2, block, block, h, w).transpose(0, 1, 4, 2, 5, 3)
-        return parts.reshape(n, c // block**2, h * block, w * block)
+        image: Array = parts.reshape(n, c // block**2, h * block, w * block)
+        return image
 
     return run
 
@@ -225,7 +226,8 @@ def _space_to_depth(node: Node) -> Function:
     def run(x: Array) -> Array:
         n, c, h, w = x.shape
         parts = x.reshape(n, c, h // block, block, w // block, block).transpose(0, 3, 5, 1, 2, 4)
-        return parts.reshape(n, c * block**2, h // block, w // block)
+        planes: Array = parts.reshape(n, c * block**2, h // block, w // block)
+        return planes
 
     return run
 
@@ -243,7 +245,8 @@ def _reduction(function: Any) -> Operator:
                 if nothing:
                     return x
                 wanted = list(range(x.ndim))
-            return np.asanyarray(function(x, axis=tuple(wanted), keepdims=keep)).astype(x.dtype, copy=False)
+            result: Array = np.asanyarray(function(x, axis=tuple(wanted), keepdims=keep)).astype(x.dtype, copy=False)
+            return result
 
         return run
 

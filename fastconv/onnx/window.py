@@ -28,8 +28,8 @@ class Window:
         auto_pad = node.text("auto_pad", "NOTSET")
         if auto_pad not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
             raise node.refuse(f"attribute auto_pad = {auto_pad!r} is not supported")
-        lists = [node.integers(name) for name in ("kernel_shape", "strides", "dilations", "pads")]
-        return cls(*lists, auto_pad)
+        kernel_shape, strides = node.integers("kernel_shape"), node.integers("strides")
+        return cls(kernel_shape, strides, node.integers("dilations"), node.integers("pads"), auto_pad)
 
     def steps(self, rank: int) -> list[int]:
         """The stride of each axis."""
