@@ -81,6 +81,18 @@ def pool_grad(
     col_last: Array,
     col_count: Array,
 ) -> None: ...
+def max_unpool(dtype: int, small: Array, indices: Array, large: Array, gradient: bool) -> None: ...
+def resample(
+    dtype: int,
+    x: Array,
+    y: Array,
+    row_first: Array,
+    row_begin: Array,
+    row_weight: Array,
+    col_first: Array,
+    col_begin: Array,
+    col_weight: Array,
+) -> None: ...
 def linear(dtype: int, x: Array, weight: Array, bias: Array | None, y: Array) -> None: ...
 def batch_norm(dtype: int, x: Array, scale: Array, shift: Array, y: Array) -> None: ...
 def batch_norm_train(

@@ -67,6 +67,57 @@ void pool_grad(int code, const py::array& grad, const py::object& indices, py::a
   run_kernel(d.indices ? kernels_of.max_pool_grad : kernels_of.avg_pool_grad, d);
 }
 
+// small: the pooled image's side, as indices are; large: the other. The gradient reads large and writes small.
+void max_unpool(int code, py::array small, const py::array& indices, py::array large, bool gradient) {
+  const DType dtype = dtype_of(code);
+  if (small.ndim() != 4 || large.ndim() != 4) throw py::value_error("small, large: expected 4 dimensions (NHWC)");
+  UnpoolArgs args{};
+  args.n = small.shape(0), args.channels = small.shape(3);
+  args.small = elements({small.shape(1), small.shape(2)}), args.large = elements({large.shape(1), large.shape(2)});
+  const int64_t count = elements({args.n, args.small, args.channels});
+  const int64_t large_count = elements({args.n, args.large, args.channels});
+  args.indices = static_cast<const int64_t*>(dense(indices, count, 8, "indices"));
+  if (gradient) {
+    args.x = dense(large, large_count, storage_size(dtype), "large");
+    args.y = dense_out(small, count, storage_size(dtype), "small");
+  } else {
+    args.x = dense(small, count, storage_size(dtype), "small");
+    args.y = dense_out(large, large_count, storage_size(dtype), "large");
+  }
+  const PoolKernels& kernels_of = kernels().pool[int(dtype)];
+  run_kernel(gradient ? kernels_of.max_unpool_grad : kernels_of.max_unpool, args);
+}
+
+// Tables of an axis of `count` outputs over `extent` inputs; the kernel does not check.
+void require_taps(const int32_t* first, const int32_t* begin, int64_t count, int64_t weights, int64_t extent,
+                  const char* name) {
+  bool inside = begin[0] == 0 && begin[count] == weights;
+  for (int64_t i = 0; i < count && inside; i++) {
+    const int64_t taps = int64_t(begin[i + 1]) - begin[i];
+    inside = taps >= 0 && first[i] >= 0 && first[i] + taps <= extent;
+  }
+  if (!inside) throw py::value_error(std::string(name) + ": taps outside the input or the weights");
+}
+
+void resample(int code, const py::array& x, py::array y, const py::array& row_first, const py::array& row_begin,
+              const py::array& row_weight, const py::array& col_first, const py::array& col_begin,
+              const py::array& col_weight) {
+  const DType dtype = dtype_of(code);
+  if (x.ndim() != 4 || y.ndim() != 4) throw py::value_error("x, y: expected 4 dimensions (NHWC)");
+  ResampleArgs d{};
+  d.n = x.shape(0), d.h = x.shape(1), d.w = x.shape(2), d.c = x.shape(3);
+  d.p = y.shape(1), d.q = y.shape(2);
+  d.row_first = table(row_first, d.p, "row_first"), d.row_begin = table(row_begin, d.p + 1, "row_begin");
+  d.col_first = table(col_first, d.q, "col_first"), d.col_begin = table(col_begin, d.q + 1, "col_begin");
+  d.row_weight = dense(row_weight, row_weight.size(), compute_size(dtype), "row_weight");
+  d.col_weight = dense(col_weight, col_weight.size(), compute_size(dtype), "col_weight");
+  require_taps(d.row_first, d.row_begin, d.p, row_weight.size(), d.h, "rows");
+  require_taps(d.col_first, d.col_begin, d.q, col_weight.size(), d.w, "columns");
+  d.x = dense(x, elements({d.n, d.h, d.w, d.c}), storage_size(dtype), "x");
+  d.y = dense_out(y, elements({d.n, d.p, d.q, d.c}), storage_size(dtype), "y");
+  run_kernel(kernels().resample[int(dtype)], d);
+}
+
 }  // namespace
 
 void bind_pool(py::module_& m) {
@@ -76,6 +127,10 @@ void bind_pool(py::module_& m) {
   m.def("pool_grad", &pool_grad, py::arg("dtype"), py::arg("grad"), py::arg("indices"), py::arg("gx"),
         py::arg("row_first"), py::arg("row_last"), py::arg("row_count"), py::arg("col_first"), py::arg("col_last"),
         py::arg("col_count"));
+  m.def("max_unpool", &max_unpool, py::arg("dtype"), py::arg("small"), py::arg("indices"), py::arg("large"),
+        py::arg("gradient"));
+  m.def("resample", &resample, py::arg("dtype"), py::arg("x"), py::arg("y"), py::arg("row_first"), py::arg("row_begin"),
+        py::arg("row_weight"), py::arg("col_first"), py::arg("col_begin"), py::arg("col_weight"));
 }
 
 }  // namespace fastconv::bindings

@@ -25,8 +25,8 @@ const ConvAlgorithm* const conv_algorithms[] = {
 }  // namespace
 
 extern const Kernels kernels = {
-    FC_STRING(FC_ISA),   conv_algorithms, linear_kernels, pool_kernels, norm_kernels,
-    elementwise_kernels, copy_strided,    fma_burst,      read_burst,
+    FC_STRING(FC_ISA), conv_algorithms,     linear_kernels, pool_kernels, resample_kernels,
+    norm_kernels,      elementwise_kernels, copy_strided,   fma_burst,    read_burst,
 };
 
 }  // namespace fastconv::FC_ISA

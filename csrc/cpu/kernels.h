@@ -7,6 +7,7 @@
 #include "cpu/gemm/linear_args.h"
 #include "cpu/norm/norm_args.h"
 #include "cpu/pool/pool_args.h"
+#include "cpu/resample/resample_args.h"
 
 namespace fastconv {
 
@@ -16,6 +17,7 @@ struct Kernels {
   // One entry a storage type, in the order of DType; each family fills its own in its kernels.cc.
   const LinearKernel* linear;
   const PoolKernels* pool;
+  const ResampleKernel* resample;
   const NormKernels* norm;
   const ElementwiseKernels* elementwise;
   CopyKernel copy;
@@ -37,6 +39,7 @@ extern const Kernels kernels;
 namespace FC_ISA {
 extern const LinearKernel linear_kernels[kDTypeCount];
 extern const PoolKernels pool_kernels[kDTypeCount];
+extern const ResampleKernel resample_kernels[kDTypeCount];
 extern const NormKernels norm_kernels[kDTypeCount];
 extern const ElementwiseKernels elementwise_kernels[kDTypeCount];
 }  // namespace FC_ISA

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 
 from ..errors import DeviceError
-from . import cpu, cpu_conv, cpu_elementwise, cpu_norm, cpu_pool, cuda, gpu, registry, simt
+from . import cpu, cpu_conv, cpu_elementwise, cpu_norm, cpu_pool, cpu_resample, cuda, gpu, registry, simt
 from .placement import BACKENDS, numpy_device
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "cpu_elementwise",
     "cpu_norm",
     "cpu_pool",
+    "cpu_resample",
     "cuda",
     "device",
     "devices",

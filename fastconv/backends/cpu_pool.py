@@ -1,4 +1,4 @@
-"""The CPU's pooling as rows of the registry: one kernel for windows of every kind, which are given as tables."""
+"""The CPU's pooling and unpooling as rows of the registry: one kernel for windows of every kind, which are given as tables."""
 
 from __future__ import annotations
 
@@ -32,10 +32,20 @@ def _avg_pool_grad(problem: Any, grad: Array, gx: Array) -> None:
     _pool_grad(problem, grad, None, gx)
 
 
+def _unpool(problem: Any, x: Array, indices: Array, y: Array) -> None:
+    _core.max_unpool(DTYPE_CODE[problem.dtype], x, indices, y, False)
+
+
+def _unpool_grad(problem: Any, grad: Array, indices: Array, gx: Array) -> None:
+    _core.max_unpool(DTYPE_CODE[problem.dtype], gx, indices, grad, True)
+
+
 for _op, _algo, _run in (
     ("max_pool2d", "window", partial(_pool, "max")),
     ("avg_pool2d", "window", partial(_pool, "avg")),
     ("max_pool2d_grad", "gather", _pool_grad),
     ("avg_pool2d_grad", "gather", _avg_pool_grad),
+    ("max_unpool2d", "scatter", _unpool),
+    ("max_unpool2d_grad", "gather", _unpool_grad),
 ):
     register(Kernel(_op, "cpu", _algo, _run))

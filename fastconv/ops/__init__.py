@@ -25,6 +25,7 @@ from .conv_grad import conv2d_input_grad, conv2d_weight_grad
 from .conv_transpose import conv_transpose2d, conv_transpose2d_input_grad, conv_transpose2d_weight_grad
 from .dropout import dropout
 from .explain import algorithms, explain
+from .interpolate import interpolate, interpolate_grad
 from .layout import channels_last, concat, contiguous, pad
 from .linear import linear
 from .loss import cross_entropy, cross_entropy_grad
@@ -40,6 +41,7 @@ from .pool import (
     max_pool2d,
     max_pool2d_grad,
 )
+from .unpool import max_unpool2d, max_unpool2d_grad
 
 __all__ = [
     "activation_grad",
@@ -69,6 +71,8 @@ __all__ = [
     "cross_entropy_grad",
     "dropout",
     "explain",
+    "interpolate",
+    "interpolate_grad",
     "leaky_relu",
     "linear",
     "local_response_norm",
@@ -77,6 +81,8 @@ __all__ = [
     "log_softmax_grad",
     "max_pool2d",
     "max_pool2d_grad",
+    "max_unpool2d",
+    "max_unpool2d_grad",
     "pad",
     "prepare_weight",
     "relu",

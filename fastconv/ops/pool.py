@@ -264,7 +264,7 @@ def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) 
 
 
 def _run_grad(op: str, images: Array, single: bool, problem: PoolProblem, *indices: Any) -> Array:
-    operands = [("grad", images), *(("indices", _index_batch(array, images, single)) for array in indices)]
+    operands = [("grad", images), *(("indices", index_batch(array, images, single)) for array in indices)]
     for name, array in operands:
         if array.shape != problem.y_shape:
             raise ShapeError(f"{name}: expected the pooled shape {problem.y_shape}, got {array.shape}")
@@ -274,14 +274,15 @@ def _run_grad(op: str, images: Array, single: bool, problem: PoolProblem, *indic
     return result[0] if single else result
 
 
-def _index_batch(indices: Any, grad: Array, single: bool) -> Array:
+def index_batch(indices: Any, grad: Array, single: bool, of: str = "grad") -> Array:
+    """The argument `indices` with a batch dimension. `grad`: what they belong to, called `of` in errors."""
     if not isinstance(indices, np.ndarray) and not is_cupy(indices):
         raise DTypeError(f"indices: expected a NumPy or CuPy array, got {type(indices).__name__}")
     require_same_device(grad, indices, "indices")
     if indices.dtype != np.int64:
         raise DTypeError(f"indices: expected int64, as max_pool2d returns them, got {indices.dtype.name}")
     if indices.ndim != (3 if single else 4):
-        raise ShapeError(f"indices: expected as many dimensions as grad, got shape {indices.shape}")
+        raise ShapeError(f"indices: expected as many dimensions as {of}, got shape {indices.shape}")
     at: Array = indices[np.newaxis] if single else indices
     return at
 

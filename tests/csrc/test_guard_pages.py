@@ -112,7 +112,7 @@ def elementwise_cases(at_end, code, kind, compute):
         _core.adam(code, param, grad, first, second, y, 0.1, 0.1, 0.9, 0.1, 1.0, 1e-8, 0.0, 1.0)
 
 
-def pool_cases(at_end, code, kind):
+def pool_cases(at_end, code, kind, compute):
     for channels in (1, 7, 16, 19, 67):
         print("pool", channels, kind, cpu.isa(), flush=True)
         x, y = (
@@ -127,6 +127,11 @@ def pool_cases(at_end, code, kind):
         holders = [guarded(np.array(v, np.int32), at_end) for v in ([0, 0, 1, 1], [1, 1, 2, 2], [2, 2])]
         _core.pool_grad(code, y, None, x, *holders, *holders)
         _core.pool_grad(code, y, indices, x, *holders, *holders)
+        _core.max_unpool(code, y, indices, x, False)
+        _core.max_unpool(code, y, indices, x, True)
+        halves = [guarded(np.array(v, np.int32), at_end) for v in ([0, 2], [0, 2, 4])]
+        weights = guarded(np.full(4, 0.5, compute), at_end)
+        _core.resample(code, x, y, *halves, weights, *halves, weights)
         print("copy", channels, kind, cpu.isa(), flush=True)
         cpu.copy(x, guarded(np.zeros((2, channels, 4, 4), kind), at_end).transpose(0, 2, 3, 1))
 
@@ -138,7 +143,7 @@ def other_cases(at_end):
         linear_cases(at_end, code, kind, compute)
         norm_cases(at_end, code, kind, compute)
         elementwise_cases(at_end, code, kind, compute)
-        pool_cases(at_end, code, kind)
+        pool_cases(at_end, code, kind, compute)
 
 
 def run_all():

@@ -1,4 +1,4 @@
-// Arguments of the pooling kernels; their contracts are at the heads of pool.h and pool_grad.h.
+// Arguments of the pooling kernels; their contracts are at the heads of pool.h, pool_grad.h and unpool.h.
 #pragma once
 
 #include "cpu/runtime/thread_pool.h"
@@ -29,10 +29,20 @@ struct PoolGradArgs {
 };
 using PoolGradKernel = void (*)(ThreadPool& pool, const PoolGradArgs& args);
 
+// An image of `small` pixels, each element of which has a place among the `large` pixels of the other one.
+struct UnpoolArgs {
+  int64_t n, small, large, channels;
+  const void* x;           // the small image, or for the gradient that of the large one
+  const int64_t* indices;  // [n][small][channels]
+  void* y;                 // the other
+};
+using UnpoolKernel = void (*)(ThreadPool& pool, const UnpoolArgs& args);
+
 // Of one storage type.
 struct PoolKernels {
   PoolKernel max_pool, avg_pool;
   PoolGradKernel max_pool_grad, avg_pool_grad;
+  UnpoolKernel max_unpool, max_unpool_grad;
 };
 
 }  // namespace fastconv

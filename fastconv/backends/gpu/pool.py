@@ -18,6 +18,12 @@ Table = NDArray[np.int32]
 _THREADS = 256
 _WIDE_PACKS, _WIDE_ROWS = 32, 8  # of a block of wide_avg_pool
 _WIDE_WINDOW = 32  # pixels from which a window is worth several threads: 4 to 8 of them read 4 pixels or more each
+# Storage types, each with the elements that are moved as one: those in 16 bytes, or one.
+WIDTHS = [
+    (dtype, width)
+    for dtype, most in (("float32", 4), ("float16", 8), ("bfloat16", 8), ("float64", 2))
+    for width in (most, 1)
+]
 
 
 def _max_pool(dtype: str, width: int, with_indices: bool) -> KernelSource:
@@ -70,7 +76,7 @@ def _shape(problem: Any, blocks_w: int, blocks_c: int) -> bytes:
     return struct.pack("<q8i", problem.c, problem.h, problem.w, p, q, *problem.dilation, blocks_w, blocks_c)
 
 
-def _launch(
+def launch_over_pixels(
     device: Device, kernel: KernelSource, problem: Any, width: int, over: tuple[int, int], arrays: tuple[Any, ...]
 ) -> None:
     """Threads over an image side of (rows, columns) pixels; `arrays` are the kernel's, tables included."""
@@ -87,14 +93,14 @@ def _run_max(device: Device, problem: Any, x: Any, y: Any, indices: Any) -> None
         width = vector_width(x.dtype.itemsize, problem.c, x, y, indices)
         kernel = _max_pool(problem.dtype, width, indices is not None)
         tables = device.constant(_window_tables(problem))
-        _launch(device, kernel, problem, width, problem.y_shape[2:], (x, y, indices, tables))
+        launch_over_pixels(device, kernel, problem, width, problem.y_shape[2:], (x, y, indices, tables))
 
 
 def _run_avg(device: Device, problem: Any, x: Any, y: Any, indices: None) -> None:
     if y.size:
         width = vector_width(x.dtype.itemsize, problem.c, x, y)
         tables = device.constant(_window_tables(problem))
-        _launch(device, _avg_pool(problem.dtype, width), problem, width, problem.y_shape[2:], (x, y, tables))
+        launch_over_pixels(device, _avg_pool(problem.dtype, width), problem, width, problem.y_shape[2:], (x, y, tables))
 
 
 def _run_wide_avg(device: Device, problem: Any, x: Any, y: Any, indices: None) -> None:
@@ -119,14 +125,14 @@ def _run_max_grad(device: Device, problem: Any, grad: Any, indices: Any, gx: Any
     if gx.size:
         width = vector_width(grad.dtype.itemsize, problem.c, grad, indices, gx)
         arrays = (grad, indices, gx, device.constant(_holder_tables(problem)))
-        _launch(device, _max_pool_grad(problem.dtype, width), problem, width, (problem.h, problem.w), arrays)
+        launch_over_pixels(device, _max_pool_grad(problem.dtype, width), problem, width, (problem.h, problem.w), arrays)
 
 
 def _run_avg_grad(device: Device, problem: Any, grad: Any, gx: Any) -> None:
     if gx.size:
         width = vector_width(grad.dtype.itemsize, problem.c, grad, gx)
         arrays = (grad, gx, device.constant(_holder_tables(problem)))
-        _launch(device, _avg_pool_grad(problem.dtype, width), problem, width, (problem.h, problem.w), arrays)
+        launch_over_pixels(device, _avg_pool_grad(problem.dtype, width), problem, width, (problem.h, problem.w), arrays)
 
 
 def register_on(device: Device) -> None:
@@ -144,11 +150,7 @@ def register_on(device: Device) -> None:
 
 def instances() -> list[KernelSource]:
     """Every kernel of this family."""
-    widths = [(dtype, width) for dtype, most in _MOST.items() for width in (most, 1)]
-    with_or_without = [_max_pool(*each, with_indices) for each in widths for with_indices in (False, True)]
+    with_or_without = [_max_pool(*each, with_indices) for each in WIDTHS for with_indices in (False, True)]
     return with_or_without + [
-        make(*each) for make in (_avg_pool, _wide_avg_pool, _max_pool_grad, _avg_pool_grad) for each in widths
+        make(*each) for make in (_avg_pool, _wide_avg_pool, _max_pool_grad, _avg_pool_grad) for each in WIDTHS
     ]
-
-
-_MOST = {"float32": 4, "float16": 8, "bfloat16": 8, "float64": 2}  # elements in 16 bytes
