@@ -1,4 +1,4 @@
-"""The command line: info, bench, tune, predict, prebuild. Commands only; what they do is in the packages below."""
+"""The command line: info, bench, tune, predict, models, prebuild. Commands only; what they do is in the packages below."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from .bench.peers import NAMES as PEERS
 from .bench.probe import Probe
 from .bench.work import DIRECTIONS
 from .errors import FastconvError, FileFormatError, ModelError
+from .models import table
 from .problem import ITEM_SIZE
 
 
@@ -41,7 +42,7 @@ def info(arguments: argparse.Namespace) -> None:
         "float32 peak": f"{peak:.0f} GFLOP/s, measured",
         "read bandwidth": f"{bandwidth:.1f} GB/s over 256 MiB, measured",
         "conv2d": ", ".join(kernel.algo for kernel in registry.kernels("conv2d", "cpu")),
-        "models": ", ".join(models.list_models()),
+        "models": f"{len(models.list_models())}, which fastconv models lists",
         "suites": ", ".join(bench.list_suites()),
     }
     for key, value in lines.items():
@@ -145,6 +146,11 @@ def run_predict(arguments: argparse.Namespace) -> None:
         print(f"{path}: " + ", ".join(f"{p.label} {p.probability:.1%}" for p in predictions))
 
 
+def run_models(arguments: argparse.Namespace) -> None:
+    """Lists the networks."""
+    print(table.as_markdown() if arguments.markdown else table.as_text(), end="" if arguments.markdown else "\n")
+
+
 def run_prebuild(arguments: argparse.Namespace) -> None:
     """Compiles the CUDA kernels ahead of their first use."""
     archs = list(dict.fromkeys(arguments.arch))
@@ -178,7 +184,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "name",
         metavar="NAME",
-        help=f"one of {', '.join([*models.list_models(), *bench.list_suites()])}, or a problem such as mb8ic64ih56oc64oh56kh3ph1",
+        help=f"a model (fastconv models lists them), a suite ({', '.join(bench.list_suites())}), "
+        "or a problem such as mb8ic64ih56oc64oh56kh3ph1",
     )
     command.add_argument("--batch", type=int, metavar="N", help="batch size (default: 1, or the suite's)")
     command.add_argument("--dtype", choices=list(ITEM_SIZE), default="float32", help="default: float32")
@@ -211,13 +218,17 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("predict", help="name what image files show")
     command.add_argument("images", nargs="+", metavar="IMAGE", help="files that Pillow reads")
-    command.add_argument("--model", required=True, metavar="M", help=", ".join(models.list_models()))
+    command.add_argument("--model", required=True, metavar="M", help="a name that fastconv models lists")
     command.add_argument("--weights", required=True, metavar="F", help=".safetensors or .npz")
     command.add_argument("--top", type=int, default=5, metavar="N", help="classes to name (default: 5)")
     command.add_argument("--dtype", choices=list(ITEM_SIZE), default="float32", help="default: float32")
     command.add_argument("--labels", metavar="FILE", help="class names, one a line")
     command.add_argument("--invert", action="store_true", help="swap black and white (digits drawn dark on light)")
     command.set_defaults(run=run_predict)
+
+    command = commands.add_parser("models", help="list the networks: parameters, multiply-adds, input, paper")
+    command.add_argument("--markdown", action="store_true", help="as docs/zoo.md")
+    command.set_defaults(run=run_models)
 
     command = commands.add_parser("prebuild", help="compile the CUDA kernels now, for a GPU that need not be here")
     command.add_argument(

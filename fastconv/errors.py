@@ -23,6 +23,10 @@ class AlgorithmError(FastconvError, ValueError):
     """An algorithm that does not exist or refuses the problem; the text says why."""
 
 
+class AutogradError(FastconvError, RuntimeError):
+    """A backward that cannot be: nothing was recorded, the graph is freed, or a Function's gradients do not fit."""
+
+
 class StateDictError(FastconvError, ValueError):
     """A state dict that does not fit the module: missing, unexpected and misshapen keys, all listed."""
 
@@ -37,6 +41,10 @@ class AccuracyError(FastconvError, ArithmeticError):
 
 class ModelError(FastconvError, ValueError):
     """A model name that is not registered."""
+
+
+class TrainingError(FastconvError, ValueError):
+    """A setting of an optimizer, a schedule or a training run that cannot be."""
 
 
 class KernelError(FastconvError, RuntimeError):

@@ -19,3 +19,8 @@ def is_cupy(value: Any) -> bool:
 def address_of(array: Any) -> int:
     """The address of an array's first element."""
     return int(array.data.ptr) if is_cupy(array) else int(array.ctypes.data)
+
+
+def array_module(array: Any) -> Any:
+    """The module whose functions compute on an array where it is: numpy or cupy."""
+    return sys.modules["cupy"] if is_cupy(array) else np

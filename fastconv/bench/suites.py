@@ -65,7 +65,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _model_problems(name: str, batch: int) -> list[Problem]:
-    model = models.create(name)
+    model = models.create(name, init=False)
     rows = summarize(model, (batch, *models.info(name).input_size)).rows
     return [replace(row.problem, name=row.name) for row in rows if row.problem is not None]
 

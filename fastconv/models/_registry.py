@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from ..nn import Module, init
+from ..nn import Module
+from ..nn.init import manual_seed, skip
 
 Array = NDArray[Any]
+Builder = TypeVar("Builder", bound=Callable[..., Module])
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a network was published."""
+
+    authors: str
+    title: str
+    year: int
+
+    def __str__(self) -> str:
+        return f"{self.authors}: {self.title}, {self.year}"
 
 
 @dataclass(frozen=True)
@@ -24,14 +39,21 @@ class ModelInfo:
 
     name: str
     build: Callable[..., Module]
+    parameters: int
+    """Trainable numbers of the default build; auxiliary classifiers, which only training uses, are not built."""
+    macs: int
+    """Multiply-adds of convolutions and linear layers for one input of `input_size`."""
+    paper: Paper
+    names: str
+    """Whose state-dict names: "torchvision", "timm NAME", a repository, or "own"."""
     input_size: tuple[int, int, int]  # C, H, W
     num_classes: int
-    parameters: int
-    paper: str
     resize: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    adapt: Callable[[Mapping[str, Array]], Mapping[str, Array]] = dict
+    top5_error: float | None
+    """Per cent on ImageNet as the authors reported it for their best entry, where the name stands for that entry."""
+    adapt: Callable[[Mapping[str, Array]], Mapping[str, Array]]
     """Published spellings of the weights to this model's state dict."""
 
 
@@ -42,20 +64,25 @@ _models: dict[str, ModelInfo] = {}
 
 
 def register_model(
-    input_size: tuple[int, int, int],
-    num_classes: int,
     parameters: int,
-    paper: str,
-    resize: int,
+    macs: int,
+    paper: Paper,
+    names: str = "torchvision",
+    *,
+    input_size: tuple[int, int, int] = (3, 224, 224),
+    num_classes: int = 1000,
+    resize: int = 256,
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
+    top5_error: float | None = None,
     adapt: Callable[[Mapping[str, Array]], Mapping[str, Array]] = dict,
-) -> Callable[[Callable[..., Module]], Callable[..., Module]]:
+) -> Callable[[Builder], Builder]:
     """Decorator: enters a builder function under its own name."""
 
-    def enter(build: Callable[..., Module]) -> Callable[..., Module]:
+    def enter(build: Builder) -> Builder:
         name = build.__name__
-        _models[name] = ModelInfo(name, build, input_size, num_classes, parameters, paper, resize, mean, std, adapt)
+        numbers = (parameters, macs, paper, names, input_size, num_classes, resize, mean, std, top5_error)
+        _models[name] = ModelInfo(name, build, *numbers, adapt)
         return build
 
     return enter
@@ -73,8 +100,10 @@ def info(name: str) -> ModelInfo:
     return _models[name]
 
 
-def create(name: str, *, seed: int | None = 0, dtype: str = "float32", **arguments: Any) -> Module:
+def create(name: str, *, seed: int | None = 0, dtype: str = "float32", init: bool = True, **arguments: Any) -> Module:
     """Builds a model by name, initialised from `seed` (None: go on with the generator as it is).
+
+    With init=False nothing is drawn: parameters are zeros that take neither time nor memory, to be loaded over.
 
     >>> import fastconv as fc
     >>> fc.models.create("lenet5").parameter_count()
@@ -82,6 +111,7 @@ def create(name: str, *, seed: int | None = 0, dtype: str = "float32", **argumen
     """
     entry = info(name)
     if seed is not None:
-        init.manual_seed(seed)
-    model = entry.build(**arguments)
+        manual_seed(seed)
+    with nullcontext() if init else skip():
+        model = entry.build(**arguments)
     return model if dtype == "float32" else model.to(dtype)

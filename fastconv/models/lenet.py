@@ -8,9 +8,9 @@ import numpy as np
 
 from .. import nn, ops
 from ..ops._arrays import Array
-from ._registry import register_model
+from ._registry import Paper, register_model
 
-PAPER = "LeCun et al., 1998"
+PAPER = Paper("LeCun, Bottou, Bengio and Haffner", "Gradient-Based Learning Applied to Document Recognition", 1998)
 
 
 class LeNet5(nn.Module):
@@ -29,7 +29,9 @@ class LeNet5(nn.Module):
         return self.classifier(self.features(x))
 
 
-@register_model((1, 32, 32), 10, 61_706, PAPER, resize=28, mean=(0.0,), std=(1.0,))
+@register_model(
+    61_706, 416_520, PAPER, "own", input_size=(1, 32, 32), num_classes=10, resize=28, mean=(0.0,), std=(1.0,)
+)
 def lenet5(num_classes: int = 10) -> LeNet5:
     """LeNet-5 as taught today: 61,706 parameters, 416,520 multiply-adds on 1 x 32 x 32."""
     return LeNet5(num_classes)
@@ -155,7 +157,17 @@ class LeNet5Of1998(nn.Module):
         return ops.linear(x, self.targets) * one(2) - one(84) - squares
 
 
-@register_model((1, 32, 32), 10, 60_000, PAPER, resize=28, mean=(0.1 / 1.275,), std=(1 / 1.275,))
+@register_model(
+    60_000,
+    325_680,
+    PAPER,
+    "own",
+    input_size=(1, 32, 32),
+    num_classes=10,
+    resize=28,
+    mean=(0.1 / 1.275,),
+    std=(1 / 1.275,),
+)
 def lenet5_1998() -> LeNet5Of1998:
     """LeNet-5 as published: trainable pooling, sparse C3, scaled tanh, RBF outputs; 60,000 trainable parameters.
 

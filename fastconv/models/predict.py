@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import ops
 from ..errors import FileFormatError, ModelError, ShapeError
-from ..nn import Module
+from ..nn import Module, fuse
 from ..nn.module import numpy_dtype
 from ..weights import canonical_names, load
 from ._registry import ModelInfo, create, info
@@ -30,11 +30,12 @@ class Prediction:
 
 
 def load_model(name: str, weights: str | os.PathLike[str], dtype: str = "float32") -> tuple[Module, ModelInfo]:
-    """A model in evaluation mode with weights from a .safetensors or .npz file, published spellings adapted."""
+    """A model in evaluation mode with weights from a .safetensors or .npz file, published spellings adapted, batch norms
+    folded into convolutions."""
     entry = info(name)
-    model = create(name)
+    model = create(name, init=False)
     model.load_state_dict(entry.adapt(canonical_names(load(weights))))
-    return model.to(dtype).eval(), entry
+    return fuse(model).to(dtype), entry
 
 
 def read_image(path: str | os.PathLike[str], entry: ModelInfo, invert: bool = False) -> Array:

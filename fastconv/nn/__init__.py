@@ -1,13 +1,15 @@
-"""Layers over fastconv.ops: PyTorch's names, arguments and state-dict keys, on NumPy arrays, for inference."""
+"""Layers over fastconv.nn.functional: PyTorch's names, arguments and state-dict keys, on arrays and tensors."""
 
 from __future__ import annotations
 
-from . import init
+from . import functional, init
 from .activation import LeakyReLU, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from .conv import Conv2d
+from .fusion import fuse
 from .linear import Flatten, Linear
-from .module import Module, Parameter, Sequential
-from .norm import BatchNorm2d, Dropout, LocalResponseNorm
+from .loss import CrossEntropyLoss
+from .module import Identity, Module, Parameter, Sequential, chain
+from .norm import BatchNorm1d, BatchNorm2d, Dropout, LocalResponseNorm, StochasticDepth
 from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
 from .summary import Summary, summarize
 
@@ -15,10 +17,13 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
+    "BatchNorm1d",
     "BatchNorm2d",
     "Conv2d",
+    "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Identity",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
@@ -32,8 +37,12 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "StochasticDepth",
     "Summary",
     "Tanh",
+    "chain",
+    "functional",
+    "fuse",
     "init",
     "summarize",
 ]

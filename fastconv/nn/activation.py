@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import ops
-from ..ops._arrays import Array
+from . import functional
 from .module import Module
 
 
@@ -17,8 +16,8 @@ class ReLU(Module):
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
 
-    def forward(self, x: Any) -> Array:
-        return ops.relu(x)
+    def forward(self, x: Any) -> Any:
+        return functional.relu(x)
 
 
 class ReLU6(Module):
@@ -29,8 +28,8 @@ class ReLU6(Module):
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
 
-    def forward(self, x: Any) -> Array:
-        return ops.relu6(x)
+    def forward(self, x: Any) -> Any:
+        return functional.relu6(x)
 
 
 class SiLU(Module):
@@ -41,8 +40,8 @@ class SiLU(Module):
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
 
-    def forward(self, x: Any) -> Array:
-        return ops.silu(x)
+    def forward(self, x: Any) -> Any:
+        return functional.silu(x)
 
 
 class Sigmoid(Module):
@@ -50,15 +49,15 @@ class Sigmoid(Module):
 
     fusable = "sigmoid"
 
-    def forward(self, x: Any) -> Array:
-        return ops.sigmoid(x)
+    def forward(self, x: Any) -> Any:
+        return functional.sigmoid(x)
 
 
 class Tanh(Module):
     """The hyperbolic tangent."""
 
-    def forward(self, x: Any) -> Array:
-        return ops.tanh(x)
+    def forward(self, x: Any) -> Any:
+        return functional.tanh(x)
 
 
 class LeakyReLU(Module):
@@ -68,8 +67,8 @@ class LeakyReLU(Module):
         super().__init__()
         self.negative_slope = negative_slope
 
-    def forward(self, x: Any) -> Array:
-        return ops.leaky_relu(x, self.negative_slope)
+    def forward(self, x: Any) -> Any:
+        return functional.leaky_relu(x, self.negative_slope)
 
     def extra_repr(self) -> str:
         return f"negative_slope={self.negative_slope:g}"
@@ -82,8 +81,8 @@ class Softmax(Module):
         super().__init__()
         self.dim = dim
 
-    def forward(self, x: Any) -> Array:
-        return ops.softmax(x, self.dim)
+    def forward(self, x: Any) -> Any:
+        return functional.softmax(x, self.dim)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -96,8 +95,8 @@ class LogSoftmax(Module):
         super().__init__()
         self.dim = dim
 
-    def forward(self, x: Any) -> Array:
-        return ops.log_softmax(x, self.dim)
+    def forward(self, x: Any) -> Any:
+        return functional.log_softmax(x, self.dim)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
+from ..autograd import Tensor
 from ..backends.conv_weight import ConvWeight
 from ..errors import ShapeError
-from ..ops._arrays import Array, as_array, pair
+from ..modes import modes
+from ..ops._arrays import as_array, pair
 from ..ops.conv import resolve_padding
-from . import init
-from .module import Module, Parameter, expect_channels
+from . import functional, init
+from .module import Module, Parameter, beside, expect_channels
 
 
 class Conv2d(Module):
-    """2-D convolution; see fastconv.ops.conv2d. PyTorch's arguments, state-dict names and default initialisation.
+    """2-D convolution; see functional.conv2d. PyTorch's arguments, state-dict names and default initialisation.
 
     Works channels-last: a contiguous input is converted once, the output stays channels-last.
     """
@@ -40,34 +42,41 @@ class Conv2d(Module):
         self.padding, self.groups = padding, groups
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         fan_in = shape[1] * shape[2] * shape[3]
-        self.weight = Parameter(init.uniform(shape, fan_in))
+        self.weight = Parameter(init.uniform(shape, fan_in), copy=False)
         self.bias: Parameter | None
-        self.register_parameter("bias", Parameter(init.uniform((out_channels,), fan_in)) if bias else None)
-        self._packed: ConvWeight | None = None
+        self.register_parameter("bias", Parameter(init.uniform((out_channels,), fan_in), copy=False) if bias else None)
+        self._packed: tuple[Any, ConvWeight] | None = None  # what it was made from, and what was made
 
     def packed_weight(self) -> ConvWeight:
-        """The weight as kernels want it, remade when the parameter has changed."""
-        packed = self._packed
-        if packed is None or packed.array is not self.weight.data:
-            packed = self._packed = ops.prepare_weight(self.weight.data)
+        """The weight as kernels want it, in autocast's dtype where that is on; remade when the parameter has changed."""
+        array, version, dtype = self.weight.data, self.weight.version, modes().autocast
+        if self._packed is not None:
+            (packed_array, *state), packed = self._packed
+            if packed_array is array and state == [version, dtype]:
+                return packed
+            self._packed = None  # the old forms go before new ones are made
+        packed = ops.prepare_weight(array if dtype is None else ops.cast(array, dtype))
+        self._packed = (array, version, dtype), packed
         return packed
 
-    def forward(self, x: Any) -> Array:
+    def forward(self, x: Any) -> Any:
         return self.forward_fused(x, None)
 
-    def forward_fused(self, x: Any, activation: str | None) -> Array:
-        """activation(self(x)) in one kernel."""
-        x = as_array(x, "x")
+    def forward_fused(self, x: Any, activation: str | None, residual: Any = None) -> Any:
+        """activation(self(x) + residual), in one kernel where functional.conv2d can."""
+        x = x if isinstance(x, Tensor) else as_array(x, "x")
         expect_channels(self, x, self.in_channels)
-        return ops.conv2d(
-            ops.channels_last(x) if x.ndim == 4 else x,
-            self.packed_weight(),
-            None if self.bias is None else self.bias.data,
+        return functional.conv2d(
+            x,
+            beside(x, self.weight),
+            beside(x, self.bias),
             self.stride,
             self.padding,
             self.dilation,
             self.groups,
             activation=activation,
+            residual=residual,
+            packed=self.packed_weight(),
         )
 
     def extra_repr(self) -> str:

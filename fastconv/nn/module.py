@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..autograd import Tensor
 from ..backends.array_memory import is_cupy
 from ..backends.placement import move
 from ..errors import DTypeError, ModelError, ShapeError, StateDictError
 from ..problem import ITEM_SIZE
+from . import functional as F
 
 Array = NDArray[Any]
 Hook = Callable[["Module", Any, Any], None]
 
 
-class Parameter:
-    """A trainable array, of NumPy or (after ``Module.to("cuda")``) CuPy. `data` is read-only; assigning to it makes a
-    new array.
+class Parameter(Tensor):
+    """A tensor that is trained, of NumPy or (after ``Module.to("cuda")``) CuPy. `data` is read-only; assigning to it makes
+    a new array, `writing` gives access to the one that is there. With copy=False the array that is given becomes the
+    parameter's own.
 
-    Layers keep packed copies of their weights for as long as `data` is the same object: this makes that safe. (CuPy has
-    no read-only arrays: there it is a rule.)
+    Layers keep packed copies of their weights for as long as `data` and `version` are the same: this makes that safe.
+    (CuPy has no read-only arrays: there it is a rule.)
+
+    >>> import numpy as np, fastconv as fc
+    >>> p = fc.nn.Parameter(np.ones(2, np.float32))
+    >>> with p.writing() as array:
+    ...     array *= 2
+    >>> p.data, p.version
+    (array([2., 2.], dtype=float32), 1)
     """
 
-    def __init__(self, data: Array) -> None:
-        self.data = data
+    __slots__ = ()
+
+    def __init__(self, data: Array, requires_grad: bool = True, *, copy: bool = True) -> None:
+        array = data.data if isinstance(data, Tensor) else data
+        super().__init__(_locked(array, copy), requires_grad and array.dtype.kind in "fV")
 
     @property
     def data(self) -> Array:
@@ -34,25 +48,46 @@ class Parameter:
 
     @data.setter
     def data(self, value: Array) -> None:
-        copy: Array = value.copy(order="C") if is_cupy(value) else np.array(value, order="C")
-        if isinstance(copy, np.ndarray):
-            copy.flags.writeable = False
-        self._data = copy
+        self._data = _locked(value)
+        self._version += 1
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self._data.shape
+    def version(self) -> int:
+        """How often the values have changed."""
+        return self._version
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._data.dtype
+    @contextmanager
+    def writing(self) -> Iterator[Array]:
+        """Gives the array, writable within the block: for changes in place, as an optimizer's step is one."""
+        array = self._data
+        if not is_cupy(array):
+            array.flags.writeable = True
+        try:
+            yield array
+        finally:
+            if not is_cupy(array):
+                array.flags.writeable = False
+            self._version += 1
 
-    @property
-    def size(self) -> int:
-        return self._data.size
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        memo[id(self)] = copy = Parameter(self._data, self._requires_grad)
+        return copy
 
     def __repr__(self) -> str:
         return f"Parameter({self.shape}, {self.dtype.name})"
+
+
+def _locked(value: Array, copy: bool = True) -> Array:
+    if copy or not value.flags.c_contiguous:
+        value = value.copy(order="C") if is_cupy(value) else np.array(value, order="C")
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    return value
+
+
+def beside(x: Any, parameter: Parameter | None) -> Any:
+    """A parameter as an operand beside x: itself where x is a tensor, its array where x is an array."""
+    return parameter if parameter is None or isinstance(x, Tensor) else parameter.data
 
 
 class Module:
@@ -65,6 +100,9 @@ class Module:
     """
 
     training: bool
+
+    folds: Sequence[tuple[str, str]] = ()
+    """Paths of a convolution and of the batch norm that alone reads its result; see `fastconv.nn.fuse`."""
 
     def __init__(self) -> None:
         self._parameters: dict[str, Parameter | None] = {}
@@ -100,14 +138,14 @@ class Module:
 
     # -- running ---------------------------------------------------------------------------------------------
 
-    def forward(self, x: Any) -> Any:
-        """Computes the module's output; every subclass defines it."""
+    def forward(self, *inputs: Any) -> Any:
+        """Computes the module's output: an array from arrays, a tensor from tensors. Every subclass defines it."""
         raise TypeError(f"{type(self).__name__} defines no forward()")
 
-    def __call__(self, x: Any) -> Any:
-        y = self.forward(x)
+    def __call__(self, *inputs: Any) -> Any:
+        y = self.forward(*inputs)
         for hook in self._hooks:
-            hook(self, x, y)
+            hook(self, inputs[0] if len(inputs) == 1 else inputs, y)
         return y
 
     def register_forward_hook(self, hook: Hook) -> Callable[[], None]:
@@ -125,6 +163,17 @@ class Module:
         """Evaluation mode: Dropout passes its input on, BatchNorm2d uses its running statistics."""
         return self.train(False)
 
+    def zero_grad(self) -> None:
+        """Forgets all parameters' gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def requires_grad_(self, mode: bool = True) -> Module:
+        """Has gradients computed for all parameters, or for none of them: frozen layers are not trained."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(mode)
+        return self
+
     # -- walking ---------------------------------------------------------------------------------------------
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
@@ -137,12 +186,14 @@ class Module:
         """The modules directly below this one."""
         yield from self._modules.values()
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with dotted names."""
-        for prefix, module in self.named_modules():
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """All parameters with dotted names, each once, by its first name, where layers share one."""
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix):
             for name, parameter in module._parameters.items():
-                if parameter is not None:
-                    yield (f"{prefix}.{name}" if prefix else name), parameter
+                if parameter is not None and id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    yield (f"{path}.{name}" if path else name), parameter
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters."""
@@ -156,7 +207,7 @@ class Module:
                 yield (f"{prefix}.{name}" if prefix else name), value
 
     def parameter_count(self) -> int:
-        """Trainable numbers in this module."""
+        """Numbers in all parameters of this module."""
         return sum(parameter.size for parameter in self.parameters())
 
     # -- state -----------------------------------------------------------------------------------------------
@@ -231,6 +282,7 @@ class Module:
             for parameter in module._parameters.values():
                 if parameter is not None:
                     parameter.data = convert(parameter.data)
+                    parameter.grad = None if parameter.grad is None else convert(parameter.grad)
             for buffer, value in list(module._buffers.items()):
                 module.register_buffer(buffer, convert(value))
 
@@ -259,19 +311,26 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     return dtype
 
 
+class Identity(Module):
+    """Passes its input on."""
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
 class Sequential(Module):
-    """Runs modules one after the other; names are "0", "1", ...
+    """Runs modules one after the other, as `chain` does; names are "0", "1", ... or the keys of a mapping."""
 
-    A convolution followed by an activation that the kernels can fuse is computed in one call, unless either has a
-    forward hook.
-    """
-
-    def __init__(self, *modules: Module) -> None:
+    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
         super().__init__()
-        for i, module in enumerate(modules):
+        mapping = modules[0] if len(modules) == 1 else None
+        named: dict[str, Any] = {str(i): module for i, module in enumerate(modules)}
+        if isinstance(mapping, Mapping):
+            named = dict(mapping)
+        for i, (name, module) in enumerate(named.items()):
             if not isinstance(module, Module):
                 raise ModelError(f"Sequential: expected modules, got {type(module).__name__} at position {i}")
-            setattr(self, str(i), module)
+            setattr(self, name, module)
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -283,24 +342,44 @@ class Sequential(Module):
         return iter(self._modules.values())
 
     def forward(self, x: Any) -> Any:
-        modules = list(self._modules.values())
-        i = 0
-        while i < len(modules):
-            layer, after = modules[i], modules[i + 1] if i + 1 < len(modules) else None
-            fused = getattr(after, "fusable", None)
-            if (
-                fused
-                and hasattr(layer, "forward_fused")
-                and not layer._hooks
-                and after is not None
-                and not after._hooks
-            ):
-                x = layer.forward_fused(x, fused)
-                i += 2
-            else:
-                x = layer(x)
-                i += 1
-        return x
+        return chain(x, *self._modules.values())
+
+
+def chain(x: Any, *layers: Module, residual: Any = None) -> Any:
+    """Runs layers one after the other; `residual` is added to the last result, before the activation that ends them.
+
+    A layer, the residual and the activation after it are computed in one call where the layer's kernel can, unless
+    one of them has a forward hook. Convolutions can, above all those that `fuse` has folded batch norms into.
+
+    >>> import numpy as np, fastconv as fc
+    >>> nn = fc.nn
+    >>> x = np.ones((1, 8, 5, 5), np.float32)
+    >>> nn.chain(x, nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), residual=x).shape
+    (1, 8, 5, 5)
+    """
+    steps = [layer for layer in layers if type(layer) is not Identity or layer._hooks]
+    if not steps and residual is not None:
+        return F.add(x, residual)
+    i = 0
+    while i < len(steps):
+        layer, after = steps[i], steps[i + 1] if i + 1 < len(steps) else None
+        activation = after if hasattr(after, "fusable") else None
+        i += 1 if activation is None else 2
+        x = _step(layer, activation, x, residual if i == len(steps) else None)
+    return x
+
+
+def _step(layer: Module, activation: Module | None, x: Any, residual: Any) -> Any:
+    """activation(layer(x) + residual); both may be None."""
+    hooks = layer._hooks or (activation is not None and activation._hooks)
+    if hasattr(layer, "forward_fused") and not hooks and not (activation is None and residual is None):
+        return layer.forward_fused(x, getattr(activation, "fusable", None), residual)
+    x = layer(x)
+    if residual is not None:
+        if not hooks:
+            return F.add(x, residual, getattr(activation, "fusable", None))
+        x = F.add(x, residual)
+    return x if activation is None else activation(x)
 
 
 def expect_channels(layer: Module, x: Any, channels: int) -> None:

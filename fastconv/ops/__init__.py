@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .activation import (
     activation_grad,
+    add,
     leaky_relu,
     log_softmax,
     log_softmax_grad,
@@ -21,13 +22,13 @@ from .activation import (
 )
 from .cast import cast
 from .conv import conv1d, conv2d, prepare_weight
-from .conv_grad import conv2d_input_grad, conv2d_weight_grad
+from .conv_grad import conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
 from .conv_transpose import conv_transpose2d, conv_transpose2d_input_grad, conv_transpose2d_weight_grad
 from .dropout import dropout
 from .explain import algorithms, explain
 from .interpolate import interpolate, interpolate_grad
 from .layout import channels_last, concat, contiguous, pad
-from .linear import linear
+from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from .loss import cross_entropy, cross_entropy_grad
 from .norm import batch_norm, batch_norm_grad, batch_norm_train, local_response_norm, local_response_norm_grad
 from .optimizer import adam_update, sgd_update
@@ -50,6 +51,7 @@ __all__ = [
     "adaptive_avg_pool2d_grad",
     "adaptive_max_pool2d",
     "adaptive_max_pool2d_grad",
+    "add",
     "algorithms",
     "avg_pool2d",
     "avg_pool2d_grad",
@@ -62,6 +64,7 @@ __all__ = [
     "contiguous",
     "conv1d",
     "conv2d",
+    "conv2d_bias_grad",
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "conv_transpose2d",
@@ -75,6 +78,9 @@ __all__ = [
     "interpolate_grad",
     "leaky_relu",
     "linear",
+    "linear_bias_grad",
+    "linear_input_grad",
+    "linear_weight_grad",
     "local_response_norm",
     "local_response_norm_grad",
     "log_softmax",

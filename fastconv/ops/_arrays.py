@@ -50,6 +50,11 @@ def as_array(value: Any, name: str) -> Array:
     another device.
     """
     if not isinstance(value, np.ndarray) and not is_cupy(value):
+        if getattr(value, "__fastconv_tensor__", False):
+            raise DTypeError(
+                f"{name}: expected an array, got a {type(value).__name__}: fastconv.ops computes on arrays and records "
+                "nothing; fastconv.nn.functional takes tensors (and .data is the array)"
+            )
         if not hasattr(value, "__dlpack__"):
             raise DTypeError(f"{name}: expected a NumPy or CuPy array or a DLPack producer, got {type(value).__name__}")
         try:

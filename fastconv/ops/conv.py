@@ -249,28 +249,33 @@ def conv1d(
     >>> fc.ops.conv1d(np.arange(5, dtype=np.float32)[None], np.ones((1, 1, 2), np.float32))
     array([[1., 3., 5., 7.]], dtype=float32)
     """
-    rows = as_array(x, "x")
-    if rows.ndim not in (2, 3):
-        raise ShapeError(f"x: expected shape (N, C, L) or (C, L), got {rows.shape}")
-    filters = as_array(weight, "weight")
-    if filters.ndim != 3:
-        raise ShapeError(f"weight: expected shape (K, C/groups, S), got {filters.shape}")
-    (stride, same_stride), (dilation, same_dilation) = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-    if stride != same_stride or dilation != same_dilation:
-        raise ShapeError("stride, dilation: expected an int each, got a pair")
-    if isinstance(padding, str):
-        sides = resolve_padding(padding, (1, filters.shape[2]), (1, stride), (1, dilation))
-    else:
-        sides = ((0, 0), pair(padding, "padding", 0))
+    rows, filters = as_array(x, "x"), as_array(weight, "weight")
+    steps, sides, spread = conv1d_arguments(rows.shape, filters.shape, stride, padding, dilation)
     y = conv2d(
         rows[..., np.newaxis, :],
         filters[:, :, np.newaxis, :],
         bias,
-        (1, stride),
+        steps,
         sides,
-        (1, dilation),
+        spread,
         groups,
         activation=activation,
         algo=algo,
     )
     return dense(y)[..., 0, :]
+
+
+def conv1d_arguments(
+    x_shape: tuple[int, ...], weight_shape: tuple[int, ...], stride: Any, padding: Any, dilation: Any
+) -> tuple[tuple[int, int], Padding, tuple[int, int]]:
+    """stride, padding and dilation of the `conv2d` of height 1 that `conv1d` is. Raises ShapeError."""
+    if len(x_shape) not in (2, 3):
+        raise ShapeError(f"x: expected shape (N, C, L) or (C, L), got {x_shape}")
+    if len(weight_shape) != 3:
+        raise ShapeError(f"weight: expected shape (K, C/groups, S), got {weight_shape}")
+    (step, same_step), (spread, same_spread) = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+    if step != same_step or spread != same_spread:
+        raise ShapeError("stride, dilation: expected an int each, got a pair")
+    if isinstance(padding, str):
+        return (1, step), resolve_padding(padding, (1, weight_shape[2]), (1, step), (1, spread)), (1, spread)
+    return (1, step), ((0, 0), pair(padding, "padding", 0)), (1, spread)

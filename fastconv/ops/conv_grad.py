@@ -8,6 +8,7 @@ from ..errors import ShapeError
 from ._arrays import (
     Array,
     as_array,
+    dense,
     dtype_name,
     empty,
     empty_nhwc,
@@ -118,3 +119,16 @@ def conv2d_weight_grad(
     dw = empty(array, (k, r, s, group_c))
     find_kernel("conv2d_weight_grad", array, problem, algo).run(problem, to_nhwc(array), to_nhwc(images), dw)
     return from_nhwc(dw, is_channels_last(array))
+
+
+def conv2d_bias_grad(grad: Any) -> Array:
+    """The gradient of `conv2d` with respect to its bias: the sum of grad over images and pixels, (K,), of grad's dtype.
+
+    It is the gradient of a 1 x 1 weight over an input of ones, and so added in that kernel's fixed order.
+    """
+    array = gradient(grad)
+    n, k, p, q = array.shape
+    ones = empty(array, (n, 1, p, q))
+    ones[...] = 1
+    sums: Array = dense(conv2d_weight_grad(array, ones, (k, 1, 1, 1))).reshape(k)
+    return sums

@@ -15,8 +15,11 @@ from fastconv.problem import ConvProblem
 PRECISIONS = ("float16", "tf32", "float32", "float64")
 
 
+NETWORKS = ("densenet121", "efficientnet_b0", "googlenet", "inception_v3", "mobilenet_v2", "resnet18", "resnet50")
+
+
 def suite_problems():
-    layers = [layer.problem for name in list_suites() for layer in resolve(name)]
+    layers = [layer.problem for name in (*list_suites(), *NETWORKS) for layer in resolve(name)]
     return [problem for problem in layers if isinstance(problem, ConvProblem)]
 
 
