@@ -45,6 +45,7 @@ class Graph(Module):
         self.name, self.inputs, self.outputs = name, list(inputs), list(outputs)
         self._steps = list(steps)
         self._constants: dict[str, Array] = {}
+        self._views: dict[str, tuple[int, Array]] = {}
         used = [name for step in steps for name in step.node.inputs] + self.outputs
         statistics = {name for step in steps if step.node.op == "BatchNormalization" for name in step.node.inputs[3:]}
         for name in dict.fromkeys(used):
@@ -59,8 +60,13 @@ class Graph(Module):
                 self._parameters[name] = Parameter(value)
         self._last_uses = _last_uses(self._steps, self.outputs)
 
+    # Names in files are any text, "training" or "forward" too: none of them becomes an attribute.
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
     def register_buffer(self, name: str, value: Array) -> None:
-        """Sets a buffer. (Names in files are any text: none of them becomes an attribute.)"""
+        """Sets a buffer."""
         self._buffers[name] = value
 
     @property
@@ -96,9 +102,14 @@ class Graph(Module):
         if name in values:
             return values[name]
         parameter = self._parameters.get(name)
-        if parameter is not None:
-            return parameter.data
-        return self._buffers[name] if name in self._buffers else self._constants[name]
+        if parameter is None:
+            return self._buffers[name] if name in self._buffers else self._constants[name]
+        # What nodes keep of a parameter (see Kept) they keep for as long as they are given the same object.
+        version, view = self._views.get(name, (-1, parameter.data))
+        if version != parameter.version:
+            view = parameter.data[...]
+            self._views[name] = parameter.version, view
+        return view
 
     def extra_repr(self) -> str:
         return f"{self.name!r}, {len(self._steps)} nodes, {self.parameter_count():,} parameters"
@@ -107,7 +118,8 @@ class Graph(Module):
 def run(step: Step, arguments: Iterable[Any]) -> tuple[Any, ...]:
     """The outputs of a node; errors say which node it was."""
     try:
-        result = step.function(*arguments)
+        with np.errstate(all="ignore"):  # a NaN is a result
+            result = step.function(*arguments)
     except FastconvError as error:
         error.args = (f"{step.node}: {error}".removeprefix(f"{step.node}: " * 2), *error.args[1:])
         raise

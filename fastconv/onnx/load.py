@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import FileFormatError, ModelError
-from . import convolution, dense, elementwise, normalization, pooling, shapes
+from . import convolution, dense, elementwise, normalization, pooling, resize, shapes
 from .fuse import fuse as fused
 from .graph import Graph, Step, run
 from .node import Array, Node, Operator
 
 _OPERATORS: dict[str, Operator] = {
     name: operator
-    for family in (convolution, pooling, dense, normalization, elementwise, shapes)
+    for family in (convolution, pooling, dense, normalization, elementwise, resize, shapes)
     for name, operator in family.OPERATORS.items()
 }
 
