@@ -17,7 +17,7 @@ from .autograd import Context, Function, Tensor
 from .backends.array_memory import array_module
 from .errors import ShapeError
 from .ops._arrays import Array, is_channels_last
-from .ops.layout import channels_last, contiguous
+from .ops.layout import contiguous
 
 
 def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
@@ -42,9 +42,18 @@ class _Elementwise(Function):
         )
 
     @staticmethod
-    def note_shapes(ctx: Context, a: Any, b: Any) -> None:
+    def operands(ctx: Context, a: Any, b: Any) -> tuple[Any, Any]:
+        """Both, with their shapes noted for `gradients`."""
         if ctx.recording:
             ctx.shapes = np.shape(a), np.shape(b)
+        return _number_beside(b, a), _number_beside(a, b)
+
+
+def _number_beside(array: Any, value: Any) -> Any:
+    """A Python number in bfloat16 beside such an array: to NumPy, the two together are float32."""
+    if isinstance(value, (int, float)) and array.dtype.kind == "V":
+        return array.dtype.type(value)
+    return value
 
 
 class Add(_Elementwise):
@@ -52,7 +61,7 @@ class Add(_Elementwise):
 
     @staticmethod
     def forward(ctx: Context, a: Any, b: Any) -> Any:
-        Add.note_shapes(ctx, a, b)
+        a, b = Add.operands(ctx, a, b)
         return a + b
 
     @staticmethod
@@ -65,7 +74,7 @@ class Subtract(_Elementwise):
 
     @staticmethod
     def forward(ctx: Context, a: Any, b: Any) -> Any:
-        Subtract.note_shapes(ctx, a, b)
+        a, b = Subtract.operands(ctx, a, b)
         return a - b
 
     @staticmethod
@@ -78,7 +87,7 @@ class Multiply(_Elementwise):
 
     @staticmethod
     def forward(ctx: Context, a: Any, b: Any) -> Any:
-        Multiply.note_shapes(ctx, a, b)
+        a, b = Multiply.operands(ctx, a, b)
         for_a, for_b = ctx.needs_grad
         ctx.save(a if for_b else None, b if for_a else None)
         return a * b
@@ -95,7 +104,7 @@ class Divide(_Elementwise):
 
     @staticmethod
     def forward(ctx: Context, a: Any, b: Any) -> Any:
-        Divide.note_shapes(ctx, a, b)
+        a, b = Divide.operands(ctx, a, b)
         ctx.save(a if ctx.needs_grad[1] else None, b)
         return a / b
 
@@ -111,7 +120,7 @@ class Power(_Elementwise):
 
     @staticmethod
     def forward(ctx: Context, a: Any, b: Any) -> Any:
-        Power.note_shapes(ctx, a, b)
+        a, b = Power.operands(ctx, a, b)
         y = a**b
         ctx.save(a, b, y if ctx.needs_grad[1] else None)
         return y
@@ -302,7 +311,7 @@ class Reshape(Function):
 
     @staticmethod
     def forward(ctx: Context, x: Any, *, shape: tuple[int, ...]) -> Any:
-        ctx.save(x.shape, x.ndim == 4 and is_channels_last(x))
+        ctx.save(x.shape)
         try:
             return (contiguous(x) if _in_kernels(x) else x).reshape(shape)
         except (ValueError, TypeError):
@@ -310,9 +319,8 @@ class Reshape(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Any) -> Any:
-        shape, last = ctx.saved
-        back = (contiguous(grad) if _in_kernels(grad) else grad).reshape(shape)
-        return channels_last(back) if last else back
+        (shape,) = ctx.saved
+        return (contiguous(grad) if _in_kernels(grad) else grad).reshape(shape)
 
 
 def _in_kernels(x: Array) -> bool:

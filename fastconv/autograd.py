@@ -4,7 +4,8 @@ A `Function` is an operation on arrays and its derivative. Where one is applied 
 `Context` becomes a node of a graph: it holds what backward needs and edges to where the inputs came from. A tensor
 points to its node and nodes point to those before them, so a graph lives as long as its results, and without cycles.
 `Tensor.backward` hands gradients from node to node, latest first: a node is younger than all that it depends on, so that
-its own gradient is complete when its turn comes.
+its own gradient is complete when its turn comes. A gradient has the shape, the dtype and (channels-last or not) the memory
+format of what it is the gradient of.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from .backends.array_memory import array_module, is_cupy
 from .backends.placement import move
 from .errors import AutogradError, DTypeError, ShapeError
 from .modes import modes
-from .ops._arrays import Array, as_array, may_share_memory
+from .ops._arrays import Array, as_array, is_channels_last, may_share_memory
 from .ops.activation import add
 from .ops.cast import cast
+from .ops.layout import channels_last
 
 _clock = itertools.count()
 
@@ -49,7 +51,7 @@ class Context:
         self.saved: tuple[Any, ...] = ()
         # Per input: (node, which of its outputs), (leaf, its version), or None where no gradient is needed.
         self.edges: tuple[tuple[Context | Tensor, int] | None, ...] | None = None
-        self.outputs: list[tuple[tuple[int, ...], Any]] = []  # shape and dtype of each
+        self.outputs: list[tuple[tuple[int, ...], Any, bool]] = []  # shape, dtype, whether channels-last, of each
 
     def save(self, *values: Any) -> None:
         """Keeps values for backward; nothing where nothing is recorded."""
@@ -143,7 +145,7 @@ def _output(ctx: Context, result: Any) -> Tensor:
     tensor._output = len(ctx.outputs)
     tensor._requires_grad = _differentiable(array)
     tensor._node = ctx if tensor._requires_grad else None
-    ctx.outputs.append((array.shape, array.dtype))
+    ctx.outputs.append((array.shape, array.dtype, array.ndim == 4 and is_channels_last(array)))
     return tensor
 
 
@@ -408,6 +410,8 @@ def backward(roots: Sequence[tuple[Tensor, Any]], retain_graph: bool = False) ->
         if grads is None:
             grads = waiting[node] = [None] * len(node.outputs)
             heappush(youngest_first, (-node.age, node))
+        if node.outputs[output][2]:
+            grad = channels_last(grad)  # as what it is the gradient of: functions further down convert nothing
         grads[output] = grad if grads[output] is None else add(grads[output], grad)
 
     for root, given in roots:
@@ -430,7 +434,7 @@ def backward(roots: Sequence[tuple[Tensor, Any]], retain_graph: bool = False) ->
                 continue
             target, at = edge
             if isinstance(target, Context):
-                hand_to(target, at, _fitting(result, *target.outputs[at], node, i))
+                hand_to(target, at, _fitting(result, *target.outputs[at][:2], node, i))
             else:
                 piece = _fitting(result, target.shape, target.dtype, node, i)
                 _add_to(target, piece, [*grads, *saved, *results[:i], *results[i + 1 :]])
@@ -470,7 +474,7 @@ def _whole(grads: list[Any], node: Context) -> list[Any]:
     """The gradients of a node's outputs, zeros for those that nothing came to."""
     if any(grad is None for grad in grads):
         module = array_module(next(grad for grad in grads if grad is not None))
-        for i, (shape, dtype) in enumerate(node.outputs):
+        for i, (shape, dtype, _) in enumerate(node.outputs):
             grads[i] = module.zeros(shape, dtype) if grads[i] is None else grads[i]
     return grads
 

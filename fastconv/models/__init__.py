@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._registry import ModelInfo, Paper, create, info, list_models
 from .alexnet import alexnet, alexnet_2012
+from .dcgan import dcgan_discriminator, dcgan_generator
 from .deep_convnet import deep_convnet
 from .densenet import densenet121, densenet161, densenet169, densenet201
 from .dpn import dpn68, dpn92, dpn98, dpn107, dpn131
@@ -17,6 +18,7 @@ from .efficientnet import (
     efficientnet_b6,
     efficientnet_b7,
 )
+from .fcn import fcn8s, fcn16s, fcn32s
 from .googlenet import googlenet
 from .googlenet_2014 import googlenet_2014
 from .inception_resnet_v2 import inception_resnet_v2
@@ -37,6 +39,7 @@ from .resnet import (
     wide_resnet50_2,
 )
 from .resnet_cifar import resnet20, resnet32, resnet44, resnet56, resnet110
+from .segnet import segnet
 from .shufflenet_v2 import shufflenet_v2_x1_0
 from .squeezenet import squeezenet1_0, squeezenet1_1
 from .vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
@@ -49,6 +52,8 @@ __all__ = [
     "alexnet",
     "alexnet_2012",
     "create",
+    "dcgan_discriminator",
+    "dcgan_generator",
     "deep_convnet",
     "densenet121",
     "densenet161",
@@ -67,6 +72,9 @@ __all__ = [
     "efficientnet_b5",
     "efficientnet_b6",
     "efficientnet_b7",
+    "fcn8s",
+    "fcn16s",
+    "fcn32s",
     "googlenet",
     "googlenet_2014",
     "inception_resnet_v2",
@@ -92,6 +100,7 @@ __all__ = [
     "resnet152",
     "resnet152_v1",
     "resnext50_32x4d",
+    "segnet",
     "shufflenet_v2_x1_0",
     "squeezenet1_0",
     "squeezenet1_1",

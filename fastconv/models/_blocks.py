@@ -49,18 +49,6 @@ def conv_norm(
     return nn.Sequential(conv, norm(out_channels), *([] if activation is None else [activation()]))
 
 
-class Branches(nn.Module):
-    """Its modules side by side on one input, the results joined along the channels; modules are set as attributes."""
-
-    def __init__(self, **branches: nn.Module) -> None:
-        super().__init__()
-        for name, branch in branches.items():
-            setattr(self, name, branch)
-
-    def forward(self, x: Any) -> Any:
-        return F.concat([branch(x) for branch in self.children()], 1)
-
-
 class Renormalise(nn.Module):
     """Images normalised by ImageNet's statistics become (pixel - 0.5) / 0.5: what TensorFlow's weights expect."""
 

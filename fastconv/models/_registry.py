@@ -42,17 +42,20 @@ class ModelInfo:
     parameters: int
     """Trainable numbers of the default build; auxiliary classifiers, which only training uses, are not built."""
     macs: int
-    """Multiply-adds of convolutions and linear layers for one input of `input_size`."""
+    """Multiply-adds of convolutions (transposed ones, too) and linear layers for one input of `input_size`."""
     paper: Paper
     names: str
     """Whose state-dict names: "torchvision", "timm NAME", a repository, or "own"."""
     input_size: tuple[int, int, int]  # C, H, W
     num_classes: int
+    """Channels of the result."""
     resize: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     top5_error: float | None
     """Per cent on ImageNet as the authors reported it for their best entry, where the name stands for that entry."""
+    task: str
+    """"classification", "segmentation", "generation" or "discrimination"."""
     adapt: Callable[[Mapping[str, Array]], Mapping[str, Array]]
     """Published spellings of the weights to this model's state dict."""
 
@@ -75,13 +78,14 @@ def register_model(
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
     top5_error: float | None = None,
+    task: str = "classification",
     adapt: Callable[[Mapping[str, Array]], Mapping[str, Array]] = dict,
 ) -> Callable[[Builder], Builder]:
     """Decorator: enters a builder function under its own name."""
 
     def enter(build: Builder) -> Builder:
         name = build.__name__
-        numbers = (parameters, macs, paper, names, input_size, num_classes, resize, mean, std, top5_error)
+        numbers = (parameters, macs, paper, names, input_size, num_classes, resize, mean, std, top5_error, task)
         _models[name] = ModelInfo(name, build, *numbers, adapt)
         return build
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from .. import nn
 from ..nn import functional as F
-from ._blocks import Branches, ConvNormReLU, Renormalise, initialise
+from ._blocks import ConvNormReLU, Renormalise, initialise
 from ._registry import Paper, register_model
 
 PAPER = Paper("Szegedy et al.", "Going Deeper with Convolutions", 2014)
@@ -34,7 +34,7 @@ class GoogLeNetOutputs(NamedTuple):
     aux_logits1: Any
 
 
-class Inception(Branches):
+class Inception(nn.Concat):
     """The module with dimension reductions.
 
     The third branch is 3 x 3 where the paper has 5 x 5: torchvision's published weights have it so

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nn
-from ._blocks import Branches
 from ._registry import register_model
 from .googlenet import PAPER, WIDTHS, GoogLeNetOutputs
 
@@ -18,7 +17,7 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1)
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2), nn.ReLU())
 
 
-class NaiveInception(Branches):
+class NaiveInception(nn.Concat):
     """The module without dimension reductions (Figure 2a): 1 x 1, 3 x 3, 5 x 5 and a pool that keeps every channel.
 
     With (128, 192, 96) it turns 28 x 28 x 256 into 28 x 28 x 672.
@@ -33,7 +32,7 @@ class NaiveInception(Branches):
         )
 
 
-class Inception(Branches):
+class Inception(nn.Concat):
     """The module with dimension reductions (Figure 2b)."""
 
     def __init__(self, channels: int, n1: int, r3: int, n3: int, r5: int, n5: int, pool: int) -> None:

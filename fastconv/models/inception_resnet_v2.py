@@ -6,14 +6,14 @@ from typing import Any
 
 from .. import nn
 from ..nn import functional as F
-from ._blocks import Branches, ConvNormReLU
+from ._blocks import ConvNormReLU
 from ._registry import register_model
 from .inception_v4 import PAPER, column, pool_conv, row
 
 
 def mixed_5b() -> nn.Module:
     """35 x 35 pixels, 192 to 320 channels."""
-    return Branches(
+    return nn.Concat(
         branch0=ConvNormReLU(192, 96, 1),
         branch1=nn.Sequential(ConvNormReLU(192, 48, 1), ConvNormReLU(48, 64, 5, padding=2)),
         branch2=nn.Sequential(
@@ -25,7 +25,7 @@ def mixed_5b() -> nn.Module:
 
 def mixed_6a() -> nn.Module:
     """35 x 35 to 17 x 17 pixels, 320 to 1,088 channels."""
-    return Branches(
+    return nn.Concat(
         branch0=ConvNormReLU(320, 384, 3, stride=2),
         branch1=nn.Sequential(
             ConvNormReLU(320, 256, 1), ConvNormReLU(256, 256, 3, padding=1), ConvNormReLU(256, 384, 3, stride=2)
@@ -36,7 +36,7 @@ def mixed_6a() -> nn.Module:
 
 def mixed_7a() -> nn.Module:
     """17 x 17 to 8 x 8 pixels, 1,088 to 2,080 channels."""
-    return Branches(
+    return nn.Concat(
         branch0=nn.Sequential(ConvNormReLU(1088, 256, 1), ConvNormReLU(256, 384, 3, stride=2)),
         branch1=nn.Sequential(ConvNormReLU(1088, 256, 1), ConvNormReLU(256, 288, 3, stride=2)),
         branch2=nn.Sequential(

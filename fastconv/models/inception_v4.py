@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import nn
 from ..nn import functional as F
-from ._blocks import Branches, ConvNormReLU
+from ._blocks import ConvNormReLU
 from ._registry import Paper, register_model
 
 PAPER = Paper(
@@ -37,12 +37,12 @@ def pool_conv(in_channels: int, out_channels: int) -> nn.Module:
 
 def mixed_3a() -> nn.Module:
     """147 x 147 to 73 x 73 pixels."""
-    return Branches(maxpool=nn.MaxPool2d(3, 2), conv=ConvNormReLU(64, 96, 3, stride=2))
+    return nn.Concat(maxpool=nn.MaxPool2d(3, 2), conv=ConvNormReLU(64, 96, 3, stride=2))
 
 
 def mixed_4a() -> nn.Module:
     """73 x 73 to 71 x 71 pixels."""
-    return Branches(
+    return nn.Concat(
         branch0=nn.Sequential(ConvNormReLU(160, 64, 1), ConvNormReLU(64, 96, 3)),
         branch1=nn.Sequential(ConvNormReLU(160, 64, 1), row(64, 64), column(64, 64), ConvNormReLU(64, 96, 3)),
     )
@@ -50,12 +50,12 @@ def mixed_4a() -> nn.Module:
 
 def mixed_5a() -> nn.Module:
     """71 x 71 to 35 x 35 pixels."""
-    return Branches(conv=ConvNormReLU(192, 192, 3, stride=2), maxpool=nn.MaxPool2d(3, 2))
+    return nn.Concat(conv=ConvNormReLU(192, 192, 3, stride=2), maxpool=nn.MaxPool2d(3, 2))
 
 
 def inception_a() -> nn.Module:
     """35 x 35 pixels, 384 channels."""
-    return Branches(
+    return nn.Concat(
         branch0=ConvNormReLU(384, 96, 1),
         branch1=nn.Sequential(ConvNormReLU(384, 64, 1), ConvNormReLU(64, 96, 3, padding=1)),
         branch2=nn.Sequential(
@@ -67,7 +67,7 @@ def inception_a() -> nn.Module:
 
 def reduction_a() -> nn.Module:
     """35 x 35 to 17 x 17 pixels."""
-    return Branches(
+    return nn.Concat(
         branch0=ConvNormReLU(384, 384, 3, stride=2),
         branch1=nn.Sequential(
             ConvNormReLU(384, 192, 1), ConvNormReLU(192, 224, 3, padding=1), ConvNormReLU(224, 256, 3, stride=2)
@@ -78,7 +78,7 @@ def reduction_a() -> nn.Module:
 
 def inception_b() -> nn.Module:
     """17 x 17 pixels, 1,024 channels."""
-    return Branches(
+    return nn.Concat(
         branch0=ConvNormReLU(1024, 384, 1),
         branch1=nn.Sequential(ConvNormReLU(1024, 192, 1), row(192, 224), column(224, 256)),
         branch2=nn.Sequential(
@@ -90,7 +90,7 @@ def inception_b() -> nn.Module:
 
 def reduction_b() -> nn.Module:
     """17 x 17 to 8 x 8 pixels."""
-    return Branches(
+    return nn.Concat(
         branch0=nn.Sequential(ConvNormReLU(1024, 192, 1), ConvNormReLU(192, 192, 3, stride=2)),
         branch1=nn.Sequential(
             ConvNormReLU(1024, 256, 1), row(256, 256), column(256, 320), ConvNormReLU(320, 320, 3, stride=2)

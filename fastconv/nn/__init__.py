@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from . import functional, init
 from .activation import LeakyReLU, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
-from .conv import Conv2d
+from .container import Concat, ModuleList, Residual
+from .conv import Conv2d, ConvTranspose2d
 from .fusion import fuse
 from .linear import Flatten, Linear
 from .loss import CrossEntropyLoss
 from .module import Identity, Module, Parameter, Sequential, chain
 from .norm import BatchNorm1d, BatchNorm2d, Dropout, LocalResponseNorm, StochasticDepth
-from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
+from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d, MaxUnpool2d, Upsample
 from .summary import Summary, summarize
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Concat",
     "Conv2d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
@@ -29,10 +32,13 @@ __all__ = [
     "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2d",
+    "MaxUnpool2d",
     "Module",
+    "ModuleList",
     "Parameter",
     "ReLU",
     "ReLU6",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -40,6 +46,7 @@ __all__ = [
     "StochasticDepth",
     "Summary",
     "Tanh",
+    "Upsample",
     "chain",
     "functional",
     "fuse",

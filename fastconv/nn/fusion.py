@@ -57,7 +57,7 @@ def fuse(model: Module) -> Module:
 
 def _copy(model: Module) -> Module:
     # Weights that are packed for kernels stay behind: None in their place.
-    packed = {id(module._packed): None for _, module in model.named_modules() if isinstance(module, Conv2d)}
+    packed: dict[int, Any] = {id(getattr(module, "_packed", None)): None for _, module in model.named_modules()}
     return copy.deepcopy(model, packed)
 
 

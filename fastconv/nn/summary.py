@@ -9,24 +9,21 @@ import numpy as np
 
 from ..ops.conv import conv_problem
 from ..problem import ConvProblem, LinearProblem
-from .conv import Conv2d
+from .conv import Conv2d, ConvTranspose2d
 from .linear import Linear
 from .module import Module
 
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer as it ran. `problem` is None where the layer multiplies nothing."""
+    """One layer as it ran. `problem` is None where it is neither a convolution nor linear."""
 
     name: str
     kind: str
     output_shape: tuple[int, ...]
     parameters: int
     problem: ConvProblem | LinearProblem | None
-
-    @property
-    def macs(self) -> int:
-        return self.problem.macs if self.problem else 0
+    macs: int
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,15 @@ def layer_problem(module: Module, x: Any) -> ConvProblem | LinearProblem | None:
     return None
 
 
+def layer_macs(module: Module, x: Any) -> int:
+    """Multiply-adds of a convolution, of a transposed one (each value meets the weights of its channel) or of a linear
+    layer; 0 for others."""
+    if isinstance(module, ConvTranspose2d):
+        return int(x.size) * (module.weight.size // module.in_channels)
+    problem = layer_problem(module, x)
+    return 0 if problem is None else problem.macs
+
+
 def summarize(model: Module, input_shape: tuple[int, ...]) -> Summary:
     """Runs the model once on zeros of this shape, in evaluation mode, and records every leaf layer."""
     rows: list[LayerRow] = []
@@ -83,7 +89,7 @@ def summarize(model: Module, input_shape: tuple[int, ...]) -> Summary:
         def hook(module: Module, x: Any, y: Any) -> None:
             parameters = sum(p.size for p in module._parameters.values() if p is not None)
             problem = layer_problem(module, x)
-            rows.append(LayerRow(name, type(module).__name__, np.shape(y), parameters, problem))
+            rows.append(LayerRow(name, type(module).__name__, np.shape(y), parameters, problem, layer_macs(module, x)))
 
         return hook
 

@@ -128,6 +128,10 @@ def conv2d_bias_grad(grad: Any) -> Array:
     """
     array = gradient(grad)
     n, k, p, q = array.shape
+    if array.size == 0:
+        nothing = empty(array, (k,))
+        nothing[...] = 0
+        return nothing
     ones = empty(array, (n, 1, p, q))
     ones[...] = 1
     sums: Array = dense(conv2d_weight_grad(array, ones, (k, 1, 1, 1))).reshape(k)

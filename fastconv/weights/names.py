@@ -53,7 +53,8 @@ def canonical_names(state: Mapping[str, Array]) -> dict[str, Array]:
 
     - "module." in front of every name (DataParallel's wrapper) goes;
     - DenseNet's "denselayer1.norm.1.weight" becomes "denselayer1.norm1.weight";
-    - a file from before batch norms counted their batches gets "num_batches_tracked" of 0 beside each running mean.
+    - a file from before batch norms counted their batches gets "num_batches_tracked" of 0 beside each running mean;
+    - such a counter, which some converters store with one axis, has none.
 
     >>> import numpy as np
     >>> list(canonical_names({"module.denseblock1.denselayer1.norm.1.weight": np.ones(3)}))
@@ -64,7 +65,8 @@ def canonical_names(state: Mapping[str, Array]) -> dict[str, Array]:
     counted = any(name.endswith("num_batches_tracked") for name in state)
     result: dict[str, Array] = {}
     for old, name in names.items():
-        result[name] = state[old]
+        counter = name.endswith("num_batches_tracked") and state[old].size == 1
+        result[name] = state[old].reshape(()) if counter else state[old]
         if not counted and name.endswith("running_var"):
             result[name.removesuffix("running_var") + "num_batches_tracked"] = np.zeros((), np.int64)
     return result

@@ -142,7 +142,7 @@ def without_randomness(model, kinds):
 
 
 TRAINED = [name for name in NAMES if name not in ("dpn92", "efficientnet_b5", "vgg11", "wide_resnet50_2")]
-LEAST = {"alexnet": 63, "inception_v3": 96, "inception_v4": 96, "inception_resnet_v2": 96, "xception": 96}
+LEAST = {"alexnet": 63, "inception_v3": 299, "inception_v4": 96, "inception_resnet_v2": 96, "xception": 96}
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -176,5 +176,4 @@ def test_gradients_of_one_training_step(name, record_property):
     print(f"\n{name}: {len(exact)} parameters, worst gradient {worst:.1e} of {key}")
     assert worst < 1e-7
     running = {key: value.numpy() for key, value in reference.named_buffers()}
-    for key, value in model.named_buffers():
-        np.testing.assert_allclose(value, running[key], rtol=1e-9, atol=1e-12)
+    assert max(difference(value, running[key]) for key, value in model.named_buffers()) < 1e-9

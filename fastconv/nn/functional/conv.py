@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ...arithmetic import Reshape
 from ...autograd import Context, Function, Tensor, recorded
 from ...backends.conv_weight import ConvWeight
 from ...errors import AlgorithmError
@@ -57,7 +58,7 @@ class _Conv2d(Function):
     def backward(ctx: Context, grad: Any) -> Any:
         (images, prepared, y), (x_shape, weight_shape) = ctx.saved, ctx.shapes
         for_x, for_weight, for_bias, for_residual = ctx.needs_grad
-        grad = ops.channels_last(grad[np.newaxis] if ctx.single else grad)
+        grad = grad[np.newaxis] if ctx.single else grad
         if ctx.activation is not None:
             grad = ops.activation_grad(y, grad, ctx.activation)
         dx = ops.conv2d_input_grad(grad, prepared, x_shape, *ctx.arguments) if for_x else None
@@ -94,22 +95,8 @@ def conv2d(
     array([[4., 4.],
            [4., 4.]])
     """
-    fused = activation
-    if activation is not None and activation not in FROM_RESULT and recorded(x, weight, bias, residual):
-        if activation not in ACTIVATIONS:
-            raise AlgorithmError(f"activation: expected None or one of {', '.join(ACTIVATIONS)}, got {activation!r}")
-        fused = None
-    y = _Conv2d.apply(
-        x,
-        weight,
-        bias,
-        residual,
-        arguments=(stride, padding, dilation, groups),
-        activation=fused,
-        packed=packed,
-        dtype=modes().autocast,
-    )
-    return y if fused == activation else ACTIVATIONS[str(activation)](y)
+    arguments = (stride, padding, dilation, groups)
+    return _with_activation(_Conv2d, (x, weight, bias, residual), activation, arguments=arguments, packed=packed)
 
 
 def conv1d(
@@ -129,7 +116,7 @@ def conv1d(
     arguments = conv1d_arguments(rows.shape, filters.shape, stride, padding, dilation)
     image = rows.reshape((*rows.shape[:-1], 1, rows.shape[-1]))
     y = conv2d(image, filters.reshape((*filters.shape[:2], 1, -1)), bias, *arguments, groups, activation=activation)
-    return y.reshape((*y.shape[:-2], y.shape[-1]))
+    return Reshape.apply(y, shape=(*y.shape[:-2], y.shape[-1]))
 
 
 class _Linear(Function):
@@ -162,3 +149,77 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     array([[3., 4.]])
     """
     return _Linear.apply(x, weight, bias, dtype=modes().autocast)
+
+
+class _ConvTranspose2d(Function):
+    """act(y + bias) of the transposed convolution, the activation one whose derivative shows in the result."""
+
+    @staticmethod
+    def forward(
+        ctx: Context,
+        x: Any,
+        weight: Any,
+        bias: Any,
+        *,
+        arguments: tuple[Any, ...],
+        activation: str | None,
+        packed: ConvWeight | None,
+        dtype: str | None,
+    ) -> Any:
+        images = as_array(x, "x")
+        if dtype is not None:
+            images, weight = ops.cast(images, dtype), weight if packed is not None else ops.cast(weight, dtype)
+        images = ops.channels_last(images) if images.ndim == 4 else images
+        prepared = packed if packed is not None else weight_of(weight, kept=ctx.recording)
+        y = ops.conv_transpose2d(images, prepared, bias, *arguments, activation=activation)
+        for_x, for_weight, _ = ctx.needs_grad
+        ctx.save(images if for_weight else None, prepared if for_x else None, y if activation else None)
+        ctx.shapes, ctx.arguments, ctx.activation = (images.shape, prepared.shape), arguments, activation
+        return y
+
+    @staticmethod
+    def backward(ctx: Context, grad: Any) -> Any:
+        (images, prepared, y), (x_shape, weight_shape) = ctx.saved, ctx.shapes
+        for_x, for_weight, for_bias = ctx.needs_grad
+        if ctx.activation is not None:
+            grad = ops.activation_grad(y, grad, ctx.activation)
+        dx = ops.conv_transpose2d_input_grad(grad, prepared, x_shape, *ctx.arguments) if for_x else None
+        dw = ops.conv_transpose2d_weight_grad(grad, images, weight_shape, *ctx.arguments) if for_weight else None
+        return dx, dw, ops.conv2d_bias_grad(grad if grad.ndim == 4 else grad[np.newaxis]) if for_bias else None
+
+
+def conv_transpose2d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    activation: str | None = None,
+    packed: ConvWeight | None = None,
+) -> Any:
+    """The transposed convolution, weight (C, K/groups, R, S); see fastconv.ops.conv_transpose2d. `activation` and `packed`
+    are those of `conv2d` here; the result is channels-last."""
+    return _with_activation(
+        _ConvTranspose2d,
+        (x, weight, bias),
+        activation,
+        arguments=(stride, padding, output_padding, groups, dilation),
+        packed=packed,
+    )
+
+
+def _with_activation(
+    function: type[Function], operands: tuple[Any, ...], activation: str | None, **options: Any
+) -> Any:
+    """Applies a convolution with an activation: fused, or after it where it is recorded and needs its operand."""
+    fused = activation
+    if activation is not None and activation not in FROM_RESULT and recorded(*operands):
+        if activation not in ACTIVATIONS:
+            raise AlgorithmError(f"activation: expected None or one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+        fused = None
+    y = function.apply(*operands, activation=fused, dtype=modes().autocast, **options)
+    return y if fused == activation else ACTIVATIONS[str(activation)](y)

@@ -1,4 +1,8 @@
-"""Joining, padding, reshaping, casting, adding: what moves data, with its gradients."""
+"""Joining, padding, reshaping, casting, adding: what moves data, with its gradients.
+
+Under `fastconv.autocast`, where a result may meet an operand of another dtype, what is joined or added takes the first
+one's.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,10 @@ from ...arithmetic import Reshape, flat_shape
 from ...autograd import Context, Function, Tensor, recorded
 from ...backends.array_memory import array_module
 from ...errors import DTypeError, ShapeError
-from ...ops._arrays import as_array, is_channels_last
+from ...modes import modes
+from ...ops._arrays import as_array
 from ...ops.conv import resolve_padding
 from .activation import ACTIVATIONS, FROM_RESULT
-
-
-def _part(grad: Any, index: tuple[Any, ...], last: bool) -> Any:
-    """A part of a gradient; of a channels-last one dense again, so that what comes before stays channels-last."""
-    return ops.channels_last(grad[index]) if last else grad[index]
 
 
 class _Concat(Function):
@@ -25,18 +25,18 @@ class _Concat(Function):
 
     @staticmethod
     def forward(ctx: Context, *arrays: Any, dim: int) -> Any:
-        y = ops.concat(arrays, dim)
+        y = ops.concat([ops.cast(array, arrays[0].dtype) for array in arrays] if modes().autocast else arrays, dim)
         if ctx.recording:
-            ctx.save(dim % y.ndim, [array.shape[dim] for array in arrays], y.ndim == 4 and is_channels_last(y))
+            ctx.save(dim % y.ndim, [array.shape[dim] for array in arrays])
         return y
 
     @staticmethod
     def backward(ctx: Context, grad: Any) -> Any:
-        axis, extents, last = ctx.saved
+        axis, extents = ctx.saved
         parts, at = [], 0
         for extent, needed in zip(extents, ctx.needs_grad, strict=True):
             index = (slice(None),) * axis + (slice(at, at + extent),)
-            parts.append(_part(grad, index, last) if needed else None)
+            parts.append(grad[index] if needed else None)
             at += extent
         return tuple(parts)
 
@@ -66,13 +66,13 @@ class _Pad(Function):
     def forward(ctx: Context, x: Any, *, padding: Any, value: float) -> Any:
         y = ops.pad(x, padding, value)
         if ctx.recording:
-            ctx.save(x.shape, resolve_padding(padding, (1, 1), (1, 1), (1, 1)), x.ndim == 4 and is_channels_last(x))
+            ctx.save(x.shape, resolve_padding(padding, (1, 1), (1, 1), (1, 1)))
         return y
 
     @staticmethod
     def backward(ctx: Context, grad: Any) -> Any:
-        shape, ((top, _), (left, _)), last = ctx.saved
-        return _part(grad, (..., slice(top, top + shape[-2]), slice(left, left + shape[-1])), last)
+        shape, ((top, _), (left, _)) = ctx.saved
+        return grad[..., top : top + shape[-2], left : left + shape[-1]]
 
 
 def pad(x: Any, padding: Any, value: float = 0.0) -> Any:
@@ -93,7 +93,7 @@ class _PadChannels(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Any) -> Any:
-        return _part(grad, (slice(None), *ctx.saved), True)
+        return grad[:, ctx.saved[0]]
 
 
 def pad_channels(x: Any, before: int, after: int) -> Any:
@@ -175,7 +175,7 @@ class _AddActivation(Function):
 
     @staticmethod
     def forward(ctx: Context, x: Any, other: Any, *, activation: str | None) -> Any:
-        y = ops.add(x, other, activation)
+        y = ops.add(x, ops.cast(other, x.dtype) if modes().autocast else other, activation)
         ctx.save(y if activation else None, activation)
         return y
 

@@ -1,4 +1,4 @@
-"""Pooling, with its gradients."""
+"""Pooling, unpooling and resizing, with their gradients."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from typing import Any
 import numpy as np
 
 from ... import ops
-from ...autograd import Context, Function
-from ...ops._arrays import Array, is_channels_last
-
-
-def _in_format(grad: Array, last: bool) -> Array:
-    """A gradient in the memory format of the result: what the layers below expect."""
-    return ops.channels_last(grad) if last else grad
+from ...autograd import Context, Function, Tensor
+from ...ops._arrays import Array
 
 
 def _smallest(indices: Array, positions: int) -> Array:
@@ -32,14 +27,13 @@ class _MaxPool2d(Function):
             return pool(x, *arguments)
         y, indices = pool(x, *arguments, return_indices=True)
         ctx.save(_smallest(indices, x.shape[-2] * x.shape[-1]))
-        ctx.x_shape, ctx.last = x.shape, y.ndim == 4 and is_channels_last(y)
-        ctx.arguments, ctx.adaptive = arguments, adaptive
+        ctx.x_shape, ctx.arguments, ctx.adaptive = x.shape, arguments, adaptive
         return (y, indices) if with_indices else y
 
     @staticmethod
     def backward(ctx: Context, grad: Any, *unused: Any) -> Any:
         (small,) = ctx.saved
-        grad, indices = _in_format(grad, ctx.last), small.astype(np.int64)
+        indices = small.astype(np.int64)
         if ctx.adaptive:
             return ops.adaptive_max_pool2d_grad(grad, indices, ctx.x_shape)
         return ops.max_pool2d_grad(grad, indices, ctx.x_shape, *ctx.arguments)
@@ -52,13 +46,11 @@ class _AvgPool2d(Function):
     def forward(ctx: Context, x: Any, *, arguments: tuple[Any, ...], adaptive: bool) -> Any:
         y = (ops.adaptive_avg_pool2d if adaptive else ops.avg_pool2d)(x, *arguments)
         ctx.save(x.shape if ctx.recording else None, arguments, adaptive)
-        ctx.last = y.ndim == 4 and is_channels_last(y)
         return y
 
     @staticmethod
     def backward(ctx: Context, grad: Any) -> Any:
         shape, arguments, adaptive = ctx.saved
-        grad = _in_format(grad, ctx.last)
         return ops.adaptive_avg_pool2d_grad(grad, shape) if adaptive else ops.avg_pool2d_grad(grad, shape, *arguments)
 
 
@@ -105,3 +97,47 @@ def adaptive_avg_pool2d(x: Any, output_size: Any) -> Any:
 def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima to a given (P, Q); see fastconv.ops.adaptive_max_pool2d."""
     return _MaxPool2d.apply(x, arguments=(output_size,), adaptive=True, with_indices=return_indices)
+
+
+class _MaxUnpool2d(Function):
+    """Maxima back at their positions."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Any, *, indices: Any, arguments: tuple[Any, ...]) -> Any:
+        y = ops.max_unpool2d(x, indices, *arguments)
+        if ctx.recording:
+            ctx.save(_smallest(indices, y.shape[-2] * y.shape[-1]))
+        return y
+
+    @staticmethod
+    def backward(ctx: Context, grad: Any) -> Any:
+        return ops.max_unpool2d_grad(grad, ctx.saved[0].astype(np.int64))
+
+
+def max_unpool2d(
+    x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+) -> Any:
+    """Puts maxima back to where max_pool2d(..., return_indices=True) found them; see fastconv.ops.max_unpool2d."""
+    at = indices.data if isinstance(indices, Tensor) else indices
+    return _MaxUnpool2d.apply(x, indices=at, arguments=(kernel_size, stride, padding, output_size))
+
+
+class _Interpolate(Function):
+    """Images in another size."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Any, *, arguments: tuple[Any, ...]) -> Any:
+        y = ops.interpolate(x, *arguments)
+        ctx.save(x.shape if ctx.recording else None, *arguments)
+        return y
+
+    @staticmethod
+    def backward(ctx: Context, grad: Any) -> Any:
+        return ops.interpolate_grad(grad, *ctx.saved)
+
+
+def interpolate(
+    x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool = False
+) -> Any:
+    """Resizes images, mode "nearest" or "bilinear"; see fastconv.ops.interpolate."""
+    return _Interpolate.apply(x, arguments=(size, scale_factor, mode, align_corners))
