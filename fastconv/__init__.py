@@ -3,6 +3,8 @@
 ``fastconv.ops``     arrays in, arrays out: conv2d, pooling, linear, norms, activations
 ``fastconv.Tensor``  an array that knows how it was computed, for gradients
 ``fastconv.nn``      functions on arrays and tensors, and layers on top of them
+``fastconv.weights`` weights from and to files
+``fastconv.onnx``    networks from ONNX files
 ``fastconv.data``    data sets, batches, random changes of images
 ``fastconv.models``  the classic CNNs, built from the layers
 ``fastconv.optim``   optimizers, schedules, clipping, loss scaling
@@ -12,7 +14,7 @@
 
 from __future__ import annotations
 
-from . import data, models, nn, ops, optim, train
+from . import data, models, nn, onnx, ops, optim, train, weights
 from .autograd import Function, Tensor
 from .backends import device, devices
 from .backends.cpu import num_threads, set_num_threads
@@ -35,8 +37,8 @@ from .errors import (
 )
 from .gradcheck import gradcheck
 from .modes import autocast, is_grad_enabled, no_grad
-from .nn import load, save
 from .nn.init import manual_seed
+from .weights import load, save
 
 __version__ = "0.1.0"
 
@@ -71,10 +73,12 @@ __all__ = [
     "nn",
     "no_grad",
     "num_threads",
+    "onnx",
     "ops",
     "optim",
     "save",
     "set_num_threads",
     "set_weight_cache_limit",
     "train",
+    "weights",
 ]

@@ -154,19 +154,24 @@ def run_tune(arguments: argparse.Namespace) -> None:
 
 
 def run_predict(arguments: argparse.Namespace) -> None:
-    """Names what image files show."""
-    from .models.predict import load_model, predict, read_image
+    """Names what image files show; with the truth beside them, counts how often that is right."""
+    from .models import predict
 
-    labels = None
-    if arguments.labels:
-        try:
-            labels = Path(arguments.labels).read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise FileFormatError(f"labels {arguments.labels!r}: cannot be read: {error}") from None
-    model, entry = load_model(arguments.model, arguments.weights, arguments.dtype)
-    images = [read_image(path, entry, arguments.invert) for path in arguments.images]
-    for path, predictions in zip(arguments.images, predict(model, entry, images, arguments.top, labels), strict=True):
-        print(f"{path}: " + ", ".join(f"{p.label} {p.probability:.1%}" for p in predictions))
+    truth = predict.read_truth(arguments.truth) if arguments.truth else None
+    paths = predict.image_files(arguments.images)
+    model, entry = predict.load_model(arguments.model, arguments.weights, arguments.dtype)
+    labels = predict.read_labels(arguments.labels) if arguments.labels else predict.default_labels(entry)
+    found = []
+    top = arguments.top if truth is None else max(arguments.top, 5)
+    for path, best in zip(
+        paths, predict.predict_files(model, entry, paths, top, labels, arguments.invert), strict=True
+    ):
+        found.append(best)
+        print(f"{path}: " + ", ".join(f"{p.label} {p.probability:.1%}" for p in best[: arguments.top]))
+    if truth is not None:
+        count, first, five = predict.evaluate(paths, found, truth)
+        share = max(count, 1)
+        print(f"top-1 {first} of {count} ({first / share:.2%}), top-5 {five} of {count} ({five / share:.2%})")
 
 
 def run_models(arguments: argparse.Namespace) -> None:
@@ -277,12 +282,17 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=run_tune)
 
     command = commands.add_parser("predict", help="name what image files show")
-    command.add_argument("images", nargs="+", metavar="IMAGE", help="files that Pillow reads")
-    command.add_argument("--model", required=True, metavar="M", help="a name that fastconv models lists")
-    command.add_argument("--weights", required=True, metavar="F", help=".safetensors or .npz")
-    command.add_argument("--top", type=int, default=5, metavar="N", help="classes to name (default: 5)")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="files that Pillow reads, or folders of them")
+    command.add_argument(
+        "--model", default="deep_convnet", metavar="M", help="a name that fastconv models lists (default: deep_convnet)"
+    )
+    command.add_argument(
+        "--weights", metavar="F", help=".safetensors, .npz, .pth or .caffemodel (default: those in the package)"
+    )
+    command.add_argument("--top", "--topk", type=int, default=5, metavar="N", help="classes to name (default: 5)")
     command.add_argument("--dtype", choices=list(ITEM_SIZE), default="float32", help="default: float32")
     command.add_argument("--labels", metavar="FILE", help="class names, one a line")
+    command.add_argument("--truth", metavar="FILE.csv", help="files and class indices: count what is right")
     command.add_argument("--invert", action="store_true", help="swap black and white (digits drawn dark on light)")
     command.set_defaults(run=run_predict)
 

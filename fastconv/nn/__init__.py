@@ -12,7 +12,6 @@ from .loss import CrossEntropyLoss
 from .module import Identity, Module, Parameter, Sequential, chain
 from .norm import BatchNorm1d, BatchNorm2d, Dropout, LocalResponseNorm, StochasticDepth
 from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d, MaxUnpool2d, Upsample
-from .state import load, save
 from .summary import Summary, summarize
 
 __all__ = [
@@ -52,7 +51,5 @@ __all__ = [
     "functional",
     "fuse",
     "init",
-    "load",
-    "save",
     "summarize",
 ]

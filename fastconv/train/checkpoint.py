@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..backends.array_memory import is_cupy
 from ..backends.placement import move
 from ..errors import FileFormatError, TrainingError
-from ..nn.state import WEIGHTS_PREFIX, read_file, write_file
+from ..weights import WEIGHTS_PREFIX, read_file, write_file
 from .callbacks import Best, Callback, Row
 
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ def test_files_that_are_none(tmp_path):
     save_checkpoint(TREE, tmp_path / "c.safetensors")
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "c.safetensors").read_bytes()[:-9])
     fc.save({"a": np.ones(2, np.float32)}, tmp_path / "w.safetensors")
-    for name, text in (("cut", "whole safetensors"), ("missing", "no such file"), ("w", "that a training run wrote")):
+    for name, text in (("cut", "safetensors: "), ("missing", "no such file"), ("w", "that a training run wrote")):
         with pytest.raises(fc.FileFormatError, match=text):
             load_checkpoint(tmp_path / f"{name}.safetensors")
     with pytest.raises(fc.FileFormatError, match="expected a name that ends in"):
@@ -70,7 +70,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError("no space left")
 
-    monkeypatch.setattr("fastconv.nn.state._sync", full)
+    monkeypatch.setattr("fastconv.weights.safetensors_file._sync", full)
     with pytest.raises(fc.FileFormatError, match="no space left"):
         save_checkpoint({"model": {"a": np.ones(3)}}, path)
     assert path.read_bytes() == before
