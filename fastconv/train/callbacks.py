@@ -33,7 +33,7 @@ class Callback:
         """After each epoch; row is what trainer.history has of it."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """After the last epoch; also where a callback stopped the run, not where it failed."""
+        """When the run ends: after the last epoch, or where it was stopped or failed."""
 
     def state_dict(self) -> dict[str, Any]:
         """Numbers, text and arrays that a checkpoint keeps."""
