@@ -51,7 +51,8 @@ class Context:
         self.saved: tuple[Any, ...] = ()
         # Per input: (node, which of its outputs), (leaf, its version), or None where no gradient is needed.
         self.edges: tuple[tuple[Context | Tensor, int] | None, ...] | None = None
-        self.outputs: list[tuple[tuple[int, ...], Any, bool]] = []  # shape, dtype, whether channels-last, of each
+        # Of each output: shape, dtype, and the strides where it is channels-last.
+        self.outputs: list[tuple[tuple[int, ...], Any, tuple[int, ...] | None]] = []
 
     def save(self, *values: Any) -> None:
         """Keeps values for backward; nothing where nothing is recorded."""
@@ -145,7 +146,8 @@ def _output(ctx: Context, result: Any) -> Tensor:
     tensor._output = len(ctx.outputs)
     tensor._requires_grad = _differentiable(array)
     tensor._node = ctx if tensor._requires_grad else None
-    ctx.outputs.append((array.shape, array.dtype, array.ndim == 4 and is_channels_last(array)))
+    last = array.strides if array.ndim == 4 and is_channels_last(array) else None
+    ctx.outputs.append((array.shape, array.dtype, last))
     return tensor
 
 
@@ -410,7 +412,8 @@ def backward(roots: Sequence[tuple[Tensor, Any]], retain_graph: bool = False) ->
         if grads is None:
             grads = waiting[node] = [None] * len(node.outputs)
             heappush(youngest_first, (-node.age, node))
-        if node.outputs[output][2]:
+        strides = node.outputs[output][2]
+        if strides is not None and grad.strides != strides:
             grad = channels_last(grad)  # as what it is the gradient of: functions further down convert nothing
         grads[output] = grad if grads[output] is None else add(grads[output], grad)
 
