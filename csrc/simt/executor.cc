@@ -277,7 +277,6 @@ void Executor::end_thread() {
   if (const Warpgroup& group = warpgroup(thread.id); group.arrived > 0)
     fail("divergence", who() + " ended, but threads of its warpgroup wait for it", {{"wgmma", group.at}});
   check_stores(thread);
-  give_registers(block, thread.registers);
   if (--live_in_[block] == 0) check_end(block);
   if (cluster_barrier_.arrived > 0 && cluster_barrier_.arrived == live_) open_cluster_barrier();
   run_next();
