@@ -6,13 +6,13 @@ its operations may ask for.
 
 from __future__ import annotations
 
-from . import activation, conv, depthwise, dropout, elementwise, norm, optimizer, pool, stem
+from . import activation, conv, depthwise, dropout, elementwise, hopper, norm, optimizer, pool, stem
 from .device import Device
 from .source import KernelSource
 
 __all__ = ["Device", "KernelSource", "catalog", "register_on"]
 
-_FAMILIES = (activation, conv, depthwise, dropout, elementwise, norm, optimizer, pool, stem)
+_FAMILIES = (activation, conv, depthwise, dropout, elementwise, hopper, norm, optimizer, pool, stem)
 
 
 def catalog() -> list[KernelSource]:
