@@ -210,7 +210,8 @@ __global__ void __launch_bounds__(384, 1)
       for (int i = 0; i < kProducts; ++i) ptx::keep_registers(sum[i]);
       free_stage(before);
 
-      // Of 16 x 16 elements a lane gives stmatrix the address of one row of 8: in the swizzle, chunk ^ row % 8.
+      // Of 16 x 16 elements a lane gives stmatrix (and ldmatrix) the address of one row of 8: in the swizzle, chunk ^
+      // row % 8. The rows that it reads of the residual are those that it writes.
       const int row = warp % 4 * 16 + lane % 16;
 #pragma unroll
       for (int piece = 0; piece < kPieces; ++piece) {
@@ -243,7 +244,6 @@ __global__ void __launch_bounds__(384, 1)
 #pragma unroll
             for (int i = 0; i < 8; ++i) value[8 * j + i] += unpack_one<T>(pairs[i / 2], i % 2);
           }
-          __syncwarp();  // the warp's own 16 rows are written next
         } else {
           if (leads) ptx::store_wait_read<kBuffers - 1>();
           ptx::barrier_sync(barrier, 128);
