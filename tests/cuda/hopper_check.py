@@ -10,12 +10,14 @@ import sys
 
 import numpy as np
 
-from fastconv.backends import simt
+from fastconv.backends import placement, simt
 from fastconv.backends.gpu import hopper
 from fastconv.problem import ConvProblem
 
+from ..conftest import OnDevice
 from ..conv_check import integers, numpy_conv2d
 
+EXECUTOR = OnDevice("simt")
 CLAMPS = {None: (-np.inf, np.inf), "relu": (0, np.inf), "relu6": (0, 6)}
 
 
@@ -24,27 +26,26 @@ def nhwc(array):
     return np.ascontiguousarray(array.transpose(0, 2, 3, 1))
 
 
-def run(problem, x, weight, bias=None, residual=None, activation=None, tile=None, y=None):
-    """y (N, P, Q, K) of logical arrays; every element of it is written."""
+def run(problem, x, weight, bias=None, residual=None, activation=None, tile=None, on=EXECUTOR):
+    """y (N, P, Q, K) of logical NumPy arrays, computed on a device."""
     d = problem
-    if y is None:
-        y = np.full((d.n, d.p, d.q, d.k), 77, x.dtype)
-    residual = None if residual is None else nhwc(residual)
-    hopper.fprop(simt, d, nhwc(x), nhwc(weight), bias, residual, y, activation, tile)
-    return y
+    y = on.put(np.full((d.n, d.p, d.q, d.k), 77, x.dtype))
+    operands = (on.put(nhwc(x)), on.put(nhwc(weight)), on.put(bias), on.put(None if residual is None else nhwc(residual)))
+    hopper.fprop(placement.BACKENDS[on.name], d, *operands, y, activation, tile)
+    return on.get(y)
 
 
-def check(problem, tile=None, seed=0, fused=True, activation="relu", repro=""):
+def check(problem, tile=None, seed=0, fused=True, activation="relu", on=EXECUTOR, repro=""):
     """hopper_fprop on small integers equals the definition exactly."""
     d = problem
     x, weight = integers(d.x_shape, seed, d.dtype), integers(d.weight_shape, seed + 1, d.dtype)
     exact = numpy_conv2d(x, weight, d)
     if fused:
         bias, residual = integers((d.k,), seed + 2, "float32"), integers(d.y_shape, seed + 3, d.dtype)
-        y = run(d, x, weight, bias, residual, activation, tile)
+        y = run(d, x, weight, bias, residual, activation, tile, on)
         exact = np.clip(exact + bias.astype(float).reshape(1, -1, 1, 1) + residual.astype(float), *CLAMPS[activation])
     else:
-        y = run(d, x, weight, tile=tile)
+        y = run(d, x, weight, tile=tile, on=on)
     np.testing.assert_array_equal(y, nhwc(exact).astype(y.dtype), err_msg=repro or f"{d} {tile}")
 
 
@@ -78,7 +79,7 @@ def check_random(seed):
     simt.processors = lambda: (2, 4, 132)[seed % 3]
     try:
         with simt.options(order=simt.ORDERS[seed % 4], copies=simt.COPIES[seed // 4 % 3], seed=seed):
-            check(problem, tile, seed, bool(rng.integers(4)), activation, repro)
+            check(problem, tile, seed, bool(rng.integers(4)), activation, repro=repro)
     finally:
         simt.processors = before
 

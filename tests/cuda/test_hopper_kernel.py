@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.backends import simt
+from fastconv.backends import placement, simt
 from fastconv.backends.cpu import ACTIVATION_CODE
 from fastconv.backends.gpu import conv, hopper
 from fastconv.backends.source_tree import source_root
@@ -45,12 +45,15 @@ def few(monkeypatch):
 
 @TILES
 @pytest.mark.parametrize("dtype", hopper.DTYPES)
-def test_every_tile_is_exact(tile, dtype):
+@pytest.mark.parametrize("device", ["simt", pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True)
+def test_every_tile_is_exact(device, tile, dtype):
+    if reason := placement.BACKENDS[device.name].lacks(hopper.ARCHS):
+        pytest.skip(reason)
     for text in PROBLEMS:
         problem = ConvProblem.parse(text, dtype)
-        check(problem, tile)
-        check(problem, tile, fused=False)
-    check(replace(ASYMMETRIC, dtype=dtype), tile, activation="relu6")
+        check(problem, tile, on=device)
+        check(problem, tile, fused=False, on=device)
+    check(replace(ASYMMETRIC, dtype=dtype), tile, activation="relu6", on=device)
 
 
 @TILES
