@@ -284,6 +284,8 @@ class TensorMap:
     swizzle: int
     refusal: str | None
     footprint: int
+    dtype: int
+    description: bytes
 
 def tensor_map_input(problem: ConvProblem, dtype: int, channels: int, pixels: int, swizzle: int) -> TensorMap: ...
 def gradient_axis(

@@ -219,7 +219,7 @@ def run_profile(arguments: argparse.Namespace) -> None:
 def run_prebuild(arguments: argparse.Namespace) -> None:
     """Compiles the CUDA kernels ahead of their first use."""
     archs = list(dict.fromkeys(arguments.arch))
-    wanted = list(product(gpu.catalog(), archs))
+    wanted = [(kernel, arch) for kernel, arch in product(gpu.catalog(), archs) if kernel.takes(arch)]
     fresh = 0
     with (
         progress_bar() as progress,

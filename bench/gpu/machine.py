@@ -141,7 +141,8 @@ class Machine:
         """Compiles the catalog on all CPUs, for so long; what is left is compiled when it is used."""
         capability = cupy.cuda.Device().compute_capability
         arch = cubins.arch_for(int(capability[:-1]), int(capability[-1]))
-        wanted = sorted(gpu.catalog(), key=lambda kernel: ("Half" not in kernel.expression, "conv/" not in kernel.file))
+        wanted = [kernel for kernel in gpu.catalog() if kernel.takes(arch)]
+        wanted.sort(key=lambda kernel: ("Half" not in kernel.expression, "conv/" not in kernel.file))
         end, errors, fresh = time.monotonic() + seconds, [], [0, 0]
 
         def compile_one(kernel: KernelSource) -> None:

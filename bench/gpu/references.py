@@ -59,7 +59,7 @@ def _near(arrays: Arrays, dtype: str, what: str, run: Callable[[], tuple[Any, to
 
 
 def _linear(a: Arrays, dtype: str) -> Iterator[Step]:
-    for m, n, k in ((5, 11, 24), (130, 70, 96), (1, 1000, 512), (3, 5, 7)):
+    for m, n, k in ((5, 11, 24), (130, 70, 96), (1, 1000, 512), (3, 5, 7), (300, 136, 200)):
 
         def run(m: int = m, n: int = n, k: int = k) -> Any:
             x, w, b = normal((m, k), dtype), normal((n, k), dtype, 1), normal((n,), dtype, 2)

@@ -45,7 +45,11 @@ void bind_tensor_maps(py::module_& m) {
                                const std::string reason = launch::refusal(map);
                                return reason.empty() ? py::object(py::none()) : py::str(reason);
                              })
-      .def_property_readonly("footprint", &launch::footprint);
+      .def_property_readonly("footprint", &launch::footprint)
+      .def_property_readonly("dtype", [](const TensorMap& map) { return map.dtype; })
+      .def_property_readonly("description", [](const TensorMap& map) {
+        return py::bytes(reinterpret_cast<const char*>(&map), sizeof map);
+      });
   m.def(
       "tensor_map_input",
       [](const ConvProblem& problem, int dtype, int channels, int pixels, int swizzle) {

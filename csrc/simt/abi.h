@@ -10,9 +10,10 @@ struct Dim3 {
   unsigned x = 1, y = 1, z = 1;
 };
 
-// What kernels see as threadIdx, blockIdx, blockDim, gridDim.
+// What kernels see as threadIdx, blockIdx, blockDim, gridDim, and where their block stands in its cluster.
 struct Self {
   Dim3 thread_idx, block_idx, block_dim, grid_dim;
+  unsigned cluster_rank = 0, cluster_blocks = 1;
 };
 __attribute__((visibility("default"))) extern Self* self;  // of the running thread
 

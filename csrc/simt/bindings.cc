@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstring>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -68,7 +69,7 @@ Dim3 dim3(const std::array<unsigned, 3>& d) { return {d[0], d[1], d[2]}; }
 
 // Returns None, or (kind, headline, [(text, offset in the library or -1)]).
 py::object launch(const Library& library, std::array<unsigned, 3> grid, std::array<unsigned, 3> block,
-                  size_t shared_bytes, const std::vector<py::bytes>& arguments,
+                  std::array<unsigned, 3> cluster, size_t shared_bytes, const std::vector<py::bytes>& arguments,
                   const std::vector<std::tuple<uintptr_t, size_t, std::string, bool>>& memory, int order, int copies,
                   int numerics, uint64_t seed, bool check) {
   static std::mutex one_at_a_time;
@@ -93,8 +94,8 @@ py::object launch(const Library& library, std::array<unsigned, 3> grid, std::arr
   {
     py::gil_scoped_release release;
     const std::lock_guard<std::mutex> lock(one_at_a_time);
-    report = Executor::get().launch(entry, library.image(), dim3(grid), dim3(block), shared_bytes, pointers.data(),
-                                    std::move(allocations), options);
+    report = Executor::get().launch(entry, library.image(), dim3(grid), dim3(block), dim3(cluster), shared_bytes,
+                                    pointers.data(), std::move(allocations), options);
   }
   if (!report) return py::none();
   py::list notes;
@@ -104,14 +105,26 @@ py::object launch(const Library& library, std::array<unsigned, 3> grid, std::arr
   return py::make_tuple(report->kind, report->headline, notes);
 }
 
+// The 128 bytes that a kernel takes as a tensor map. `map` holds the description, and must outlive the launch.
+py::bytes tensor_map(const py::bytes& map, uint64_t address) {
+  if (size_t(PyBytes_GET_SIZE(map.ptr())) != sizeof(fastconv::launch::TensorMap))
+    throw py::value_error("map: expected the bytes of a TensorMap");
+  BulkMap bulk{BulkMap::kMagic, reinterpret_cast<const fastconv::launch::TensorMap*>(PyBytes_AS_STRING(map.ptr())),
+               reinterpret_cast<char*>(address)};
+  std::string bytes(128, '\0');
+  std::memcpy(bytes.data(), &bulk, sizeof bulk);
+  return py::bytes(bytes);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_simt, m) {
   m.doc() = "The SIMT executor of fastconv. Private: use fastconv.device('simt').";
+  m.def("tensor_map", &tensor_map, py::arg("map"), py::arg("address"));
   py::class_<Library>(m, "Library")
       .def(py::init<const std::string&>(), py::arg("path"))
       .def_property_readonly("parameter_bytes", &Library::parameter_bytes);
-  m.def("launch", &launch, py::arg("library"), py::arg("grid"), py::arg("block"), py::arg("shared_bytes"),
-        py::arg("arguments"), py::arg("memory"), py::arg("order"), py::arg("copies"), py::arg("numerics"),
-        py::arg("seed"), py::arg("check"));
+  m.def("launch", &launch, py::arg("library"), py::arg("grid"), py::arg("block"), py::arg("cluster"),
+        py::arg("shared_bytes"), py::arg("arguments"), py::arg("memory"), py::arg("order"), py::arg("copies"),
+        py::arg("numerics"), py::arg("seed"), py::arg("check"));
 }

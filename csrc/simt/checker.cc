@@ -41,11 +41,10 @@ void Checker::begin_launch(uintptr_t shared, size_t shared_bytes, std::vector<Al
       region.shadow = std::make_unique<Shadow>(region.begin, bytes);
 }
 
-void Checker::begin_block(uint32_t block, uintptr_t dynamic, size_t dynamic_bytes) {
-  block_ = block;
+void Checker::begin_cluster(uint32_t cluster, size_t dynamic_bytes) {
+  cluster_ = cluster;
   ++generation_;
-  dynamic_begin_ = dynamic;
-  dynamic_end_ = dynamic + dynamic_bytes;
+  dynamic_bytes_ = dynamic_bytes;
 }
 
 void Checker::allow_shared(uintptr_t begin, size_t bytes) {
@@ -55,9 +54,16 @@ void Checker::allow_shared(uintptr_t begin, size_t bytes) {
   });
 }
 
-void Checker::access(uintptr_t address, size_t size, Access kind, int actor, uint32_t epoch, bool aligned,
-                     uintptr_t pc) {
-  const Accessor a{address, size, kind, actor, epoch, pc};
+void Checker::access(uintptr_t address, size_t size, Access kind, int actor, uint32_t epoch, bool aligned, uintptr_t pc,
+                     int viewer) {
+  const Accessor a{address,
+                   size,
+                   kind,
+                   actor,
+                   epoch,
+                   pc,
+                   viewer < 0 ? executor_.current().id : viewer,
+                   executor_.clocks().is_agent(actor)};
   if (aligned && (size & (size - 1)) == 0 && address % size != 0)
     executor_.fail("misaligned",
                    std::string("misaligned ") + verb(kind) + " of " + bytes_of(size) + " by " + executor_.who() +
@@ -71,17 +77,19 @@ void Checker::access(uintptr_t address, size_t size, Access kind, int actor, uin
 }
 
 void Checker::shared_access(const Accessor& a) {
-  const bool dynamic = a.address >= dynamic_begin_ && a.address + a.size <= dynamic_end_;
+  const int rank = executor_.rank_of(a.address);
+  if (rank != executor_.rank(a.viewer)) executor_.visit(rank, a.pc);
+  const uintptr_t dynamic_end = uintptr_t(executor_.shared(rank)) + dynamic_bytes_;
+  const bool dynamic = a.address + a.size <= dynamic_end;
   shared_shadow_->visit(a.address, a.size, [&](Cell& cell, uint8_t mask) {
     if (cell.generation != generation_) cell = Cell{generation_, 0, 0, {}, {}, {}};
     if (!dynamic && (cell.allocated & mask) != mask)
       executor_.fail("out of bounds",
                      std::string(verb(a.kind)) + " of " + bytes_of(a.size) +
                          " outside every variable in shared memory by " + executor_.who() +
-                         (a.address >= dynamic_end_ && dynamic_end_ > dynamic_begin_
-                              ? ", " + std::to_string(a.address + a.size - dynamic_end_) + " past the " +
-                                    std::to_string(dynamic_end_ - dynamic_begin_) + " dynamic bytes of the launch"
-                              : ""),
+                         (dynamic_bytes_ > 0 ? ", " + std::to_string(a.address + a.size - dynamic_end) + " past the " +
+                                                   std::to_string(dynamic_bytes_) + " dynamic bytes of the launch"
+                                             : ""),
                      {{"here", a.pc}});
     if (a.kind != Access::kWrite && (cell.initialised & mask) != mask)
       executor_.fail("uninitialised",
@@ -117,20 +125,23 @@ void Checker::global_access(const Accessor& a) {
 
 bool Checker::ordered(const Touch& earlier, const Accessor& a, bool global) const {
   if (earlier.atomic && a.kind == Access::kAtomic) return true;
-  if (global && earlier.block != block_) return false;  // nothing within a launch orders two blocks
-  return executor_.clocks().sees(executor_.current().id, earlier.actor, earlier.epoch);
+  if (global && earlier.cluster != cluster_) return false;  // nothing within a launch orders two clusters
+  return executor_.clocks().sees(a.viewer, earlier.actor, earlier.epoch);
 }
 
 void Checker::conflicts(Cell& cell, uint8_t mask, const Accessor& a, bool global) {
-  for (const Touch& write : cell.write)
-    if ((write.mask & mask) && !ordered(write, a, global)) race(write, true, a, global);
+  for (const Touch& write : cell.write) {
+    if (!(write.mask & mask)) continue;
+    if (!ordered(write, a, global)) race(write, true, a, global);
+    if (a.async) require_fence(write, a, global);
+  }
   if (a.kind == Access::kRead) return;
   for (const Touch& read : {cell.read[0], cell.read[1], cell.read_before})
     if ((read.mask & mask) && !ordered(read, a, global)) race(read, false, a, global);
 }
 
 void Checker::remember(Cell& cell, uint8_t mask, const Accessor& a, bool global) {
-  Touch touch{a.epoch, uint32_t(a.pc - image_), block_, uint16_t(a.actor), mask, a.kind == Access::kAtomic};
+  Touch touch{a.epoch, uint32_t(a.pc - image_), cluster_, uint16_t(a.actor), mask, a.kind == Access::kAtomic};
   if (a.kind != Access::kRead) {
     cell.initialised |= mask;
     for (int byte = 0; byte < kGranule; ++byte)
@@ -140,7 +151,7 @@ void Checker::remember(Cell& cell, uint8_t mask, const Accessor& a, bool global)
     return;
   }
   for (Touch& read : cell.read)
-    if (read.mask && read.block != block_) cell.read_before = read, read.mask = 0;
+    if (read.mask && read.cluster != cluster_) cell.read_before = read, read.mask = 0;
   for (Touch& read : cell.read) {
     const bool same = read.mask && read.actor == touch.actor;
     if (read.mask && !same && !((read.mask | mask) == mask && ordered(read, a, global))) continue;
@@ -152,18 +163,32 @@ void Checker::remember(Cell& cell, uint8_t mask, const Accessor& a, bool global)
   cell.read[1] = touch;
 }
 
+// What threads (and their cp.async) write is not seen by the asynchronous proxy before a fence.
+void Checker::require_fence(const Touch& write, const Accessor& a, bool global) {
+  const Clocks& clocks = executor_.clocks();
+  if (clocks.is_agent(write.actor) || (global && write.cluster != cluster_)) return;
+  if (clocks.fenced(a.viewer, write.actor, write.epoch)) return;
+  executor_.fail("proxy",
+                 std::string("missing fence.proxy.async: ") + executor_.actor_name(a.actor, cluster_) + " " +
+                     (a.kind == Access::kRead ? "reads" : "writes") + " " + bytes_of(a.size) +
+                     " that a thread has written, and no fence shows that to the asynchronous proxy",
+                 {{std::string(verb(a.kind)) + ", started by " + executor_.who(), a.pc},
+                  {"after a write by " + executor_.actor_name(write.actor, write.cluster), image_ + write.pc}});
+}
+
 void Checker::race(const Touch& earlier, bool earlier_wrote, const Accessor& a, bool global) {
-  const bool between_blocks = global && earlier.block != block_;
+  const auto rank = [&](int actor) { return executor_.rank_of_actor(actor); };
+  const bool between_blocks = global && (earlier.cluster != cluster_ || rank(earlier.actor) != rank(a.actor));
   const char* where = global ? "global" : "shared";
   const std::string headline = std::string(between_blocks ? "race between blocks" : "race") + " in " + where +
                                " memory: nothing orders two accesses to the same " + bytes_of(a.size);
   executor_.fail(between_blocks ? "race between blocks" : "race", headline,
-                 {{std::string(verb(a.kind)) + " by " + executor_.actor_name(a.actor, block_), a.pc},
+                 {{std::string(verb(a.kind)) + " by " + executor_.actor_name(a.actor, cluster_), a.pc},
                   {std::string("after a ") +
                        (earlier.atomic  ? "atomic update"
                         : earlier_wrote ? "write"
                                         : "read") +
-                       " by " + executor_.actor_name(earlier.actor, earlier.block),
+                       " by " + executor_.actor_name(earlier.actor, earlier.cluster),
                    image_ + earlier.pc}});
 }
 

@@ -34,11 +34,13 @@ class Checker {
   explicit Checker(Executor& executor) : executor_(executor) {}
 
   void begin_launch(uintptr_t shared, size_t shared_bytes, std::vector<Allocation> memory, uintptr_t image);
-  void begin_block(uint32_t block, uintptr_t dynamic, size_t dynamic_bytes);
+  void begin_cluster(uint32_t cluster, size_t dynamic_bytes);
   void allow_shared(uintptr_t begin, size_t bytes);  // a variable now lives there
 
-  // One access by an actor (a thread of the running block, or its copier in `epoch`). Ends the launch if it is wrong.
-  void access(uintptr_t address, size_t size, Access kind, int actor, uint32_t epoch, bool aligned, uintptr_t pc);
+  // One access by an actor: a thread of the running cluster, or an agent in `epoch`. Ends the launch if it is wrong.
+  // What an agent does must be ordered after what `viewer` (none given: the running thread) has seen.
+  void access(uintptr_t address, size_t size, Access kind, int actor, uint32_t epoch, bool aligned, uintptr_t pc,
+              int viewer = -1);
 
   bool in_shared(uintptr_t address) const { return address - shared_begin_ < shared_bytes_; }
   uintptr_t image() const { return image_; }
@@ -57,6 +59,8 @@ class Checker {
     int actor;
     uint32_t epoch;
     uintptr_t pc;
+    int viewer;
+    bool async;  // an agent: memory is reached through the asynchronous proxy
   };
 
   void shared_access(const Accessor& a);
@@ -64,14 +68,15 @@ class Checker {
   void conflicts(Cell& cell, uint8_t mask, const Accessor& a, bool global);
   void remember(Cell& cell, uint8_t mask, const Accessor& a, bool global);
   bool ordered(const Touch& earlier, const Accessor& a, bool global) const;
+  void require_fence(const Touch& write, const Accessor& a, bool global);
   [[noreturn]] void race(const Touch& earlier, bool earlier_wrote, const Accessor& a, bool global);
   [[noreturn]] void stray(const Accessor& a);
 
   Executor& executor_;
   uintptr_t shared_begin_ = 0, image_ = 0;
   size_t shared_bytes_ = 0;
-  uintptr_t dynamic_begin_ = 0, dynamic_end_ = 0;
-  uint32_t block_ = 0, generation_ = 0;
+  size_t dynamic_bytes_ = 0;
+  uint32_t cluster_ = 0, generation_ = 0;
   std::unique_ptr<Shadow> shared_shadow_;
   std::vector<Region> regions_;
   size_t last_region_ = 0;

@@ -20,10 +20,6 @@ Dim3 coordinates(uint64_t index, const Dim3& extent) {
   return {unsigned(index % extent.x), unsigned(index / extent.x % extent.y), unsigned(index / extent.x / extent.y)};
 }
 
-std::string text(const Dim3& d) {
-  return "(" + std::to_string(d.x) + "," + std::to_string(d.y) + "," + std::to_string(d.z) + ")";
-}
-
 // A NaN in each of float32, float16 and bfloat16: what a read of memory that nobody wrote gives in an unchecked run.
 constexpr unsigned char kPoison = 0xFF;
 
@@ -58,8 +54,9 @@ Executor& Executor::get() {
 }
 
 Executor::Executor() : checker_(*this) {
-  // Aligned to its size: swizzles are functions of address bits.
-  void* memory = mmap(nullptr, 2 * kSharedArena, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  // Arenas are aligned to their size: swizzles are functions of address bits.
+  constexpr size_t kBytes = (kMaxCluster + 1) * kSharedArena;
+  void* memory = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   shared_ = reinterpret_cast<char*>((uintptr_t(memory) + kSharedArena - 1) & ~uintptr_t(kSharedArena - 1));
 }
@@ -68,11 +65,35 @@ std::string Executor::who(int thread) const {
   return "thread " + text(threads_[thread].thread_idx) + " of block " + text(threads_[thread].block_idx);
 }
 
-std::string Executor::actor_name(int actor, uint64_t block) const {
+std::string Executor::actor_name(int actor, uint64_t cluster) const {
+  if (actor >= 2 * thread_count_) {
+    const size_t agent = size_t(actor) - size_t(2 * thread_count_);
+    const bool here = agent < agents_.size() && cluster == cluster_index_;
+    return here ? agents_[agent].name : "an asynchronous copy of block " + text(block_of(cluster, 0));
+  }
   const bool copier = actor >= thread_count_;
-  const Dim3 thread = coordinates(uint64_t(copier ? actor - thread_count_ : actor), block_);
-  return std::string(copier ? "cp.async of " : "") + "thread " + text(thread) + " of block " +
-         text(coordinates(block, grid_));
+  const int thread = copier ? actor - thread_count_ : actor;
+  return std::string(copier ? "cp.async of " : "") + "thread " +
+         text(coordinates(uint64_t(thread % block_threads_), block_)) + " of block " +
+         text(block_of(cluster, thread / block_threads_));
+}
+
+int Executor::new_agent(int rank, std::string name) {
+  agents_.push_back({rank, std::move(name)});
+  return clocks_.new_agent();
+}
+
+int Executor::rank_of_actor(int actor) const {
+  if (actor < 2 * thread_count_) return rank(actor % thread_count_);
+  const size_t agent = size_t(actor) - size_t(2 * thread_count_);
+  return agent < agents_.size() ? agents_[agent].rank : 0;
+}
+
+// Blocks of a cluster are neighbours in the grid.
+Dim3 Executor::block_of(uint64_t cluster, int rank) const {
+  const Dim3 clusters{grid_.x / cluster_.x, grid_.y / cluster_.y, grid_.z / cluster_.z};
+  const Dim3 first = coordinates(cluster, clusters), within = coordinates(uint64_t(rank), cluster_);
+  return {first.x * cluster_.x + within.x, first.y * cluster_.y + within.y, first.z * cluster_.z + within.z};
 }
 
 void Executor::fail(std::string kind, std::string headline, std::vector<Note> notes) {
@@ -85,51 +106,61 @@ void Executor::fail(std::string kind, std::string headline, std::vector<Note> no
 // ------------------------------------------------------------------------------------------------ launching
 
 std::unique_ptr<Report> Executor::launch(const KernelEntry& kernel, const Image& image, Dim3 grid, Dim3 block,
-                                         size_t shared_bytes, void* const* arguments, std::vector<Allocation> memory,
-                                         const Options& options) {
-  const uint64_t threads = volume(block), blocks = volume(grid);
+                                         Dim3 cluster, size_t shared_bytes, void* const* arguments,
+                                         std::vector<Allocation> memory, const Options& options) {
+  const uint64_t threads = volume(block), blocks = volume(cluster);
   const auto refuse = [](std::string why) {
     return std::make_unique<Report>(Report{"launch", "the launch is impossible: " + std::move(why), {}});
   };
   if (threads < 1 || threads > kMaxThreads || block.z > 64)
     return refuse("block " + text(block) + " has " + std::to_string(threads) + " threads; expected 1 to 1024, z <= 64");
-  if (blocks < 1 || grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffff)
+  if (volume(grid) < 1 || grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffff)
     return refuse("grid " + text(grid) + "; expected at least one block, y and z at most 65535");
   if (shared_bytes > kSharedLimit)
     return refuse(std::to_string(shared_bytes) + " bytes of dynamic shared memory; expected at most " +
                   std::to_string(kSharedLimit));
+  if (blocks < 1 || blocks > kMaxCluster || grid.x % cluster.x || grid.y % cluster.y || grid.z % cluster.z)
+    return refuse("cluster " + text(cluster) + " in a grid " + text(grid) +
+                  "; expected up to 8 blocks, which divide it");
+  if (blocks > 1 && (threads % 32 || threads * blocks > kMaxThreads))
+    return refuse("a cluster of " + std::to_string(blocks) + " blocks of " + std::to_string(threads) +
+                  " threads; the executor takes whole warps, and 1024 threads a cluster");
 
   options_ = options;
   random_ = Random(options.seed);
   kernel_ = &kernel;
   grid_ = grid;
   block_ = block;
-  thread_count_ = int(threads);
+  cluster_ = cluster;
+  block_threads_ = int(threads);
+  cluster_blocks_ = int(blocks);
+  thread_count_ = block_threads_ * cluster_blocks_;
   dynamic_bytes_ = shared_bytes;
   report_.reset();
 
   // Parameters are the executor's own memory: a kernel that keeps a pointer to one reads what it read on the device.
   size_t at = 0;
   for (int i = 0; i < kernel.parameter_count; ++i) {
-    at = (at + 15) & ~size_t(15);
+    at = (at + 63) & ~size_t(63);  // as tensor maps want
     if (at + kernel.parameter_bytes[i] > kParameterLimit) return refuse("more than 4096 bytes of parameters");
     std::memcpy(parameters_ + at, arguments[i], kernel.parameter_bytes[i]);
     arguments_[i] = parameters_ + at;
     at += kernel.parameter_bytes[i];
   }
-  checker_.begin_launch(uintptr_t(shared_), kSharedArena, std::move(memory), image.base);
+  checker_.begin_launch(uintptr_t(shared_), kMaxCluster * kSharedArena, std::move(memory), image.base);
   images_ = image.segments;
 
-  uint64_t step = 1, start = 0;  // a permutation of the blocks: start + i step mod blocks
-  if (options.order == Order::kReverse) step = blocks - 1, start = blocks - 1;
+  const uint64_t clusters = volume(grid) / blocks;
+  uint64_t step = 1, start = 0;  // a permutation of the clusters: start + i step mod clusters
+  if (options.order == Order::kReverse) step = clusters - 1, start = clusters - 1;
   if (options.order == Order::kRandom || options.order == Order::kSkew) {
-    start = random_.below(uint32_t(std::min<uint64_t>(blocks, 0xffffffffu)));
-    do step = 1 + random_.below(uint32_t(std::min<uint64_t>(blocks, 0xffffffffu)));
-    while (std::gcd(step, blocks) != 1);
+    start = random_.below(uint32_t(std::min<uint64_t>(clusters, 0xffffffffu)));
+    do step = 1 + random_.below(uint32_t(std::min<uint64_t>(clusters, 0xffffffffu)));
+    while (std::gcd(step, clusters) != 1);
   }
   const Interruptible interruptible;
-  for (uint64_t i = 0; i < blocks && !report_; ++i) {
-    run_block(uint64_t((start + (unsigned __int128)(i)*step) % blocks), kernel);
+  for (uint64_t i = 0; i < clusters && !report_; ++i) {
+    run_cluster(uint64_t((start + (unsigned __int128)(i)*step) % clusters), kernel);
     if (interrupted_ && !report_)
       report_ = std::make_unique<Report>(Report{"interrupted", "interrupted between two blocks", {}});
   }
@@ -138,25 +169,44 @@ std::unique_ptr<Report> Executor::launch(const KernelEntry& kernel, const Image&
   return std::move(report_);
 }
 
-void Executor::run_block(uint64_t index, const KernelEntry& kernel) {
-  // Dynamic shared memory starts at a multiple of 1024, as swizzled tiles want; static variables follow behind it.
-  std::memset(shared_, kPoison, dynamic_bytes_);
-  variables_.clear();
-  static_top_ = dynamic_bytes_ + kRedZone;
-  static_bytes_ = 0;
-  checker_.begin_block(uint32_t(index), uintptr_t(shared_), dynamic_bytes_);
+void Executor::run_cluster(uint64_t index, const KernelEntry& kernel) {
+  cluster_index_ = index;
   clocks_.reset(thread_count_);
+  agents_.clear();
+  mbarriers_.reset();
+  cluster_barrier_ = ClusterBarrier{};
+  checker_.begin_cluster(uint32_t(index), dynamic_bytes_);
   ready_.reset(options_.order, thread_count_, random_);
-  for (Barrier& barrier : barriers_) barrier = Barrier{};
   for (auto& meeting : meetings_) meeting.clear();
+  // Registers that a thread may have where a block has its multiprocessor for itself.
+  const int registers = std::min(kRegisters / block_threads_ / 8 * 8, 248);
+  for (int rank = 0; rank < cluster_blocks_; ++rank) {
+    // Dynamic shared memory starts at a multiple of 1024, as swizzled tiles want; static variables follow behind it.
+    std::memset(shared(rank), kPoison, dynamic_bytes_);
+    variables_[rank] = StaticVariables{dynamic_bytes_ + kRedZone, 0, {}};
+    for (Barrier& barrier : barriers_[rank]) barrier = Barrier{};
+    for (Warpgroup& warpgroup : warpgroups_[rank]) warpgroup = Warpgroup{};
+    visits_[rank].clear();
+    live_in_[rank] = block_threads_;
+    free_registers_[rank] = kRegisters - registers * block_threads_;
+  }
   live_ = thread_count_;
   for (int t = 0; t < thread_count_; ++t) {
     Thread& thread = threads_[t];
-    static_cast<Self&>(thread) = Self{coordinates(uint64_t(t), block_), coordinates(index, grid_), block_, grid_};
+    const Dim3 within = coordinates(uint64_t(t % block_threads_), block_);
+    static_cast<Self&>(thread) =
+        Self{within, block_of(index, rank(t)), block_, grid_, unsigned(rank(t)), unsigned(cluster_blocks_)};
     thread.id = t;
     thread.finished = false;
     thread.copy_group = 1;
     thread.copies.clear();
+    thread.stores = BulkStores{};
+    thread.product_group = 1;
+    thread.products_fenced = false;
+    thread.in_flight.clear();
+    thread.registers = registers;
+    thread.cluster_phase = 0;
+    thread.arrived_at_cluster = false;
     prepare(thread.fiber, stacks_.stack(t), kStackBytes, &Executor::thread_main);
     ready_.add(t);
   }
@@ -175,9 +225,11 @@ void Executor::thread_main() {
 
 // ------------------------------------------------------------------------------------------------ scheduling
 
-// Goes to the next thread that can run, or back to the block's loop where none can.
+// Goes to the next thread that can run (where none can, copies may complete first), or back to the loop over clusters.
 void Executor::run_next() {
   Fiber& from = current_->fiber;
+  while (ready_.empty() && mbarriers_.perform_one()) {
+  }
   if (ready_.empty()) {
     switch_fiber(from, main_);
     return;
@@ -215,12 +267,18 @@ void Executor::end_thread() {
   Thread& thread = *current_;
   thread.finished = true;
   --live_;
-  if (const Barrier& barrier = barriers_[0]; barrier.waiting)
+  const int block = rank(thread.id);
+  if (const Barrier& barrier = barriers_[block][0]; barrier.waiting)
     fail("early exit", who() + " ended, but others of its block wait for it at a barrier",
          {{"they wait in __syncthreads()", barrier.at}});
   for (const Rendezvous& meeting : meetings_[thread.id / 32])
     if (meeting.mask >> (thread.id % 32) & 1)
       fail("divergence", who() + " ended, but lanes of its warp wait for it", {{meeting.instruction, meeting.at}});
+  if (const Warpgroup& group = warpgroup(thread.id); group.arrived > 0)
+    fail("divergence", who() + " ended, but threads of its warpgroup wait for it", {{"wgmma", group.at}});
+  check_stores(thread);
+  if (--live_in_[block] == 0) check_end(block);
+  if (cluster_barrier_.arrived > 0 && cluster_barrier_.arrived == live_) open_cluster_barrier();
   run_next();
   __builtin_unreachable();
 }
@@ -240,6 +298,7 @@ void Executor::report_deadlock() {
   }
   for (size_t i = 0; i < places.size(); ++i)
     if (places[i].second > 1) report.notes[i].text += ", with " + std::to_string(places[i].second - 1) + " more";
+  for (std::string& note : mbarriers_.stuck()) report.notes.push_back({std::move(note), 0});
   if (live_ < thread_count_) report.notes.push_back({std::to_string(thread_count_ - live_) + " threads have ended", 0});
   report_ = std::make_unique<Report>(std::move(report));
 }
@@ -248,16 +307,17 @@ void Executor::report_deadlock() {
 
 int64_t Executor::barrier(int id, int expected, bool wait, int64_t value, int64_t (*combine)(int64_t, int64_t),
                           const char* file, int line, uintptr_t pc) {
-  if (id < 0 || id >= kNamedBarriers || expected < 1 || expected > thread_count_ || (id != 0 && expected % 32 != 0))
+  if (id < 0 || id >= kNamedBarriers || expected < 1 || expected > block_threads_ || (id != 0 && expected % 32 != 0))
     fail("barrier",
          "barrier " + std::to_string(id) + " for " + std::to_string(expected) + " threads in a block of " +
-             std::to_string(thread_count_) + ": ids are 0 to 15, counts multiples of 32 within the block",
+             std::to_string(block_threads_) + ": ids are 0 to 15, counts multiples of 32 within the block",
          {{"here", pc}});
-  Barrier& barrier = barriers_[id];
+  const int block = rank(current_->id), live = live_in_[block], first_warp = block * block_threads_ / 32;
+  Barrier& barrier = barriers_[block][id];
   const bool whole = expected == thread_count_;
-  if (id == 0 && live_ < thread_count_)
+  if (id == 0 && live < block_threads_)
     fail("early exit",
-         who() + " waits for all threads of its block, but " + std::to_string(thread_count_ - live_) + " have ended",
+         who() + " waits for all threads of its block, but " + std::to_string(block_threads_ - live) + " have ended",
          {{"it waits here", pc}});
   if (!barrier.waiting) {
     barrier.waiting = true;
@@ -291,7 +351,7 @@ int64_t Executor::barrier(int id, int expected, bool wait, int64_t value, int64_
     if (wait) suspend(id == 0 ? "a barrier of the block" : "a named barrier", pc);
     return current_->barrier_value;
   }
-  for (int warp = 0; warp * 32 < thread_count_; ++warp)
+  for (int warp = first_warp; (warp - first_warp) * 32 < block_threads_; ++warp)
     if (barrier.lanes[warp] != 0 && barrier.lanes[warp] != existing_lanes(warp))
       fail("divergence",
            "a barrier that only some lanes of a warp have come to: warps come to it as a whole; " + who() +
@@ -357,22 +417,22 @@ void Executor::rendezvous(const char* instruction, uint32_t mask, void* operand,
 // ------------------------------------------------------------------------------------------------ shared memory
 
 void* Executor::shared_variable(const SharedVariable& variable) {
-  for (const auto& [declared, memory] : variables_)
+  StaticVariables& variables = variables_[current_->cluster_rank];
+  for (const auto& [declared, memory] : variables.placed)
     if (declared == &variable) return memory;
-  const size_t at = (static_top_ + variable.alignment - 1) & ~(variable.alignment - 1);
-  const size_t end = at + variable.bytes;
-  static_bytes_ += variable.bytes;
-  if (static_bytes_ > kStaticLimit || dynamic_bytes_ + static_bytes_ > kSharedLimit)
+  char* const at = shared() + ((variables.top + variable.alignment - 1) & ~(variable.alignment - 1));
+  variables.bytes += variable.bytes;
+  if (variables.bytes > kStaticLimit || dynamic_bytes_ + variables.bytes > kSharedLimit)
     fail("launch",
          std::string("shared variable ") + variable.name + " does not fit: static variables take " +
-             std::to_string(static_bytes_) + " of 49152 bytes, with the dynamic ones " +
-             std::to_string(dynamic_bytes_ + static_bytes_) + " of " + std::to_string(kSharedLimit),
+             std::to_string(variables.bytes) + " of 49152 bytes, with the dynamic ones " +
+             std::to_string(dynamic_bytes_ + variables.bytes) + " of " + std::to_string(kSharedLimit),
          {});
-  std::memset(shared_ + at, kPoison, variable.bytes);
-  static_top_ = end + kRedZone;
-  variables_.emplace_back(&variable, shared_ + at);
-  checker_.allow_shared(uintptr_t(shared_) + at, variable.bytes);
-  return shared_ + at;
+  std::memset(at, kPoison, variable.bytes);
+  variables.top = size_t(at - shared()) + variable.bytes + kRedZone;
+  variables.placed.emplace_back(&variable, at);
+  checker_.allow_shared(uintptr_t(at), variable.bytes);
+  return at;
 }
 
 }  // namespace fastconv::simt

@@ -15,7 +15,10 @@ inline __attribute__((always_inline)) void on_access(void* address, size_t size,
                                                      void* caller) {
   Executor& executor = Executor::get();
   if (size == 0 || !executor.options().check || !executor.running()) return;
-  if (!executor.checker().in_shared(uintptr_t(address)) && executor.is_own(uintptr_t(address))) return;
+  if (!executor.checker().in_shared(uintptr_t(address)) && executor.is_own(uintptr_t(address))) {
+    if (!executor.current().in_flight.empty()) executor.check_registers(uintptr_t(address), size, kind, caller);
+    return;
+  }
   static unsigned accesses = 0;
   if (++accesses % 65536 == 0) executor.check_interrupt();  // a loop that never synchronises can be ended, too
   const int id = executor.current().id;

@@ -6,12 +6,11 @@
 //   A (tf32, 16 x 8)     a[0]: row g, k t    a[1]: row g+8, k t    a[2], a[3]: the same, k + 4
 //   B (tf32, 8 x 8)      b[0]: k t, column g    b[1]: k + 4
 //   D (float, 16 x 8)    d[0], d[1]: row g, columns 2t, 2t+1    d[2], d[3]: row g+8
-#include <cmath>
 #include <cstring>
 
-#include "dtype.h"
 #include "simt/device_api.h"
 #include "simt/executor.h"
+#include "simt/matrix_sum.h"
 
 #define FC_CALLER uintptr_t(__builtin_return_address(0))
 
@@ -81,43 +80,7 @@ struct Fragments {
 
 float element(MatrixType type, const uint32_t* registers, int index) {
   if (type == MatrixType::kTF32) return bit_copy<float>(registers[index] & 0xffffe000u);  // the low 13 bits are ignored
-  const auto bits = uint16_t(registers[index / 2] >> (16 * (index % 2)));
-  return type == MatrixType::kF16 ? to_compute(Half{bits}) : to_compute(BFloat16{bits});
-}
-
-// How the hardware adds: the addend and `group` products at a time are aligned to the largest exponent among them, cut
-// off (not rounded) `bits` places below its leading one, summed exactly, and the sum is rounded toward zero.
-// (MMA-Sim, Microsoft: measured model. The exponent of a product is the sum of its factors' exponents.)
-struct Adder {
-  int group, bits;
-};
-
-Adder adder(MatrixType type, Numerics numerics) {
-  const bool hopper = numerics == Numerics::kHopper;
-  if (type == MatrixType::kTF32) return {hopper ? 8 : 4, hopper ? 25 : 24};
-  return {hopper ? 16 : 8, hopper ? 25 : 24};
-}
-
-float toward_zero(double x) {
-  float f = float(x);
-  if (std::fabs(double(f)) > std::fabs(x)) f = std::nextafterf(f, 0.0f);
-  return f;
-}
-
-float truncating_sum(float addend, const float* a, const float* b, int count, int bits) {
-  int highest = INT32_MIN;
-  double plain = addend;  // what infinities and NaNs among them give
-  for (int i = 0; i < count; ++i) {
-    plain += double(a[i]) * double(b[i]);
-    if (a[i] != 0 && b[i] != 0) highest = std::max(highest, std::ilogb(a[i]) + std::ilogb(b[i]));
-  }
-  if (!std::isfinite(plain)) return float(plain);
-  if (addend != 0) highest = std::max(highest, std::ilogb(addend));
-  if (highest == INT32_MIN) return float(plain);
-  const double up = std::ldexp(1.0, bits - highest), down = std::ldexp(1.0, highest - bits);
-  int64_t sum = int64_t(double(addend) * up);
-  for (int i = 0; i < count; ++i) sum += int64_t(double(a[i]) * double(b[i]) * up);
-  return toward_zero(double(sum) * down);
+  return half_element(type, uint16_t(registers[index / 2] >> (16 * (index % 2))));
 }
 
 void multiply(void* const* operands, uint32_t) {
@@ -137,17 +100,12 @@ void multiply(void* const* operands, uint32_t) {
     }
   }
   const Numerics numerics = Executor::get().options().numerics;
-  const Adder add = adder(first.type, numerics);
-  const int group = std::min(add.group, k);
   for (int lane = 0; lane < 32; ++lane) {
     float* d = static_cast<Fragments*>(operands[lane])->d;
     for (int i = 0; i < 4; ++i) {
       const float* row = a[lane / 4 + 8 * (i / 2)];
       const float* column = b[2 * (lane % 4) + i % 2];
-      if (numerics == Numerics::kFloat32)
-        for (int j = 0; j < k; ++j) d[i] += row[j] * column[j];
-      else
-        for (int j = 0; j < k; j += group) d[i] = truncating_sum(d[i], row + j, column + j, group, add.bits);
+      d[i] = tensor_core_sum(d[i], row, column, k, first.type, numerics);
     }
   }
 }

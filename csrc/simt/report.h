@@ -10,6 +10,9 @@
 namespace fastconv::simt {
 
 inline uint64_t volume(const Dim3& d) { return uint64_t(d.x) * d.y * d.z; }
+inline std::string text(const Dim3& d) {
+  return "(" + std::to_string(d.x) + "," + std::to_string(d.y) + "," + std::to_string(d.z) + ")";
+}
 
 // One line below the headline: what happened, and the instruction after the one where it did (0: nowhere). Python turns
 // the address into a file and a line.

@@ -14,7 +14,7 @@ namespace fastconv::simt {
 struct Touch {
   uint32_t epoch = 0;
   uint32_t pc = 0;  // offset in the kernel's image
-  uint32_t block = 0;
+  uint32_t cluster = 0;
   uint16_t actor = 0;
   uint8_t mask = 0;  // which of the cell's bytes; 0: nobody yet
   bool atomic = false;
@@ -22,15 +22,17 @@ struct Touch {
 
 inline constexpr int kGranule = 2;  // bytes a cell
 
-// Each byte has its last writer. Of the readers of a block two are kept (where more of them read unordered, the oldest
-// is forgotten: a race with it alone is missed, and no false one is reported), and one of the blocks before it.
+// Each byte has its last writer. Of the readers of a cluster two are kept (where more of them read unordered, the
+// oldest is forgotten: a race with it alone is missed, and no false one is reported), and one of the clusters before
+// it. (A block that was launched without one is a cluster of its own.)
 struct Cell {
-  uint32_t generation = 0;  // of the block (shared memory) or launch (global) that this is about; others count as blank
+  uint32_t generation =
+      0;  // of the cluster (shared memory) or launch (global) that this is about; others count as blank
   uint8_t initialised = 0;  // bytes that were written
   uint8_t allocated = 0;    // bytes that belong to a variable
   Touch write[kGranule];
   Touch read[2];
-  Touch read_before;  // by another block
+  Touch read_before;  // by another cluster
 };
 
 // Cells for [begin, begin + bytes), zero until touched (calloc leaves untouched pages unbacked).

@@ -32,6 +32,7 @@ __all__ = [
     "finish",
     "from_dlpack",
     "from_numpy",
+    "lacks",
     "launch",
     "load",
     "may_share_memory",
@@ -171,7 +172,34 @@ def processors() -> int:
 
 def encode(tensor_map: _core.TensorMap, array: Any) -> bytes:
     """A tensor map over an array's memory, as an argument of `launch`."""
-    return _core.encode_tensor_map(tensor_map, array.data.ptr, array.device.id)
+    return _encoded(tensor_map, array.data.ptr, array.device.id)
+
+
+# The 128 bytes follow from the description and the address alone, never from what lies there.
+@lru_cache(maxsize=4096)
+def _encoded(tensor_map: _core.TensorMap, address: int, device: int) -> bytes:
+    return _core.encode_tensor_map(tensor_map, address, device)
+
+
+def lacks(archs: tuple[str, ...]) -> str | None:
+    """Why a kernel that is compiled for these architectures alone cannot run here, or None.
+
+    Choices of kernels hold for all GPUs of the process, so all of them must be able to.
+    """
+    return _lacks(archs)
+
+
+@cache
+def _lacks(archs: tuple[str, ...]) -> str | None:
+    if reason := available():
+        return reason
+    cupy = _cupy()
+    for index in range(cupy.cuda.runtime.getDeviceCount()):
+        capability = cupy.cuda.Device(index).compute_capability
+        if arch_for(int(capability[:-1]), int(capability[-1])) not in archs:
+            needed = ", ".join(archs)
+            return f"GPU {index} has compute capability {capability[:-1]}.{capability[-1]}: takes {needed} alone"
+    return None
 
 
 @cache

@@ -103,11 +103,15 @@ def launch(
     block: tuple[int, int, int],
     args: Sequence[object],
     shared_bytes: int = 0,
+    *,
+    cluster: tuple[int, int, int] = (1, 1, 1),
+    programmatic: bool = False,
 ) -> None:
     """Runs a kernel to its end. Raises KernelError for what is wrong with it.
 
-    args: NumPy arrays (their memory is what the kernel may touch), None for a null pointer, NumPy scalars, or the
-    bytes of a struct.
+    args: NumPy arrays (their memory is what the kernel may touch), None for a null pointer, NumPy scalars, the bytes of
+    a struct, or what `encode` gives. cluster: the blocks that run together; the other blocks run one after the other.
+    programmatic: a launch here waits for the one ahead of it in any case.
     """
     library = compile_library(translation_unit(kernel), kernel.expression)
     memory = []
@@ -116,6 +120,9 @@ def launch(
         if isinstance(value, np.ndarray):
             memory.append((*_extent(value), f"argument {position}", value.flags.writeable))
             packed.append(np.uint64(value.ctypes.data).tobytes())
+        elif isinstance(value, EncodedMap):
+            memory.append((*_extent(value.array), f"argument {position}", value.array.flags.writeable))
+            packed.append(_executor().tensor_map(value.description, value.array.ctypes.data))
         else:
             packed.append(pack_argument(value, position))
     now = _options.get()
@@ -123,6 +130,7 @@ def launch(
         _load(library),
         grid,
         block,
+        cluster,
         shared_bytes,
         packed,
         memory,
@@ -137,6 +145,24 @@ def launch(
         if kind == "interrupted":
             raise KeyboardInterrupt
         raise KernelError(kind, _explain(kernel, library, headline, notes))
+
+
+@dataclass(frozen=True)
+class EncodedMap:
+    """A tensor map over an array's memory, as an argument of `launch`."""
+
+    description: bytes
+    array: np.ndarray[Any, Any]
+
+
+def encode(tensor_map: _core.TensorMap, array: np.ndarray[Any, Any]) -> EncodedMap:
+    """A tensor map over the memory that an array starts at. Raises DeviceError for what no sm_90 takes."""
+    reason = tensor_map.refusal
+    if reason is None and array.ctypes.data % 16:
+        reason = "address: a tensor map takes multiples of 16 bytes"
+    if reason is not None:
+        raise DeviceError(reason)
+    return EncodedMap(tensor_map.description, array)
 
 
 def _extent(array: np.ndarray[Any, Any]) -> tuple[int, int]:
@@ -159,6 +185,11 @@ def copy(src: np.ndarray[Any, Any], dst: np.ndarray[Any, Any]) -> None:
         elementwise.copy(sys.modules[__name__], src, dst)
     else:
         dst[...] = src  # no array of a GPU lies so
+
+
+def lacks(archs: tuple[str, ...]) -> None:
+    """The executor has the instructions of every architecture."""
+    return None
 
 
 def constant(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

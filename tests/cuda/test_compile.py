@@ -19,11 +19,12 @@ TOGETHER = 12  # kernels of one file that a test compiles
 
 
 def groups():
-    kernels = sorted(gpu.catalog(), key=lambda kernel: kernel.file)
-    for file, of_file in itertools.groupby(kernels, key=lambda kernel: kernel.file):
+    kernels = sorted(gpu.catalog(), key=lambda kernel: (kernel.file, kernel.archs))
+    for (file, archs), of_file in itertools.groupby(kernels, key=lambda kernel: (kernel.file, kernel.archs)):
         members = list(of_file)
         for begin in range(0, len(members), TOGETHER):
-            yield pytest.param(members[begin : begin + TOGETHER], id=f"{file}-{begin // TOGETHER}")
+            for arch in archs or ARCHS:
+                yield pytest.param(members[begin : begin + TOGETHER], arch, id=f"{file}-{begin // TOGETHER}-{arch}")
 
 
 def run(tool, option, file):
@@ -60,8 +61,7 @@ def complaints(kernels, arch, cuobjdump, folder):
     return found
 
 
-@pytest.mark.parametrize("arch", ARCHS)
-@pytest.mark.parametrize("kernels", list(groups()))
+@pytest.mark.parametrize(("kernels", "arch"), list(groups()))
 def test_kernels(kernels, arch, nvrtc, cuobjdump, tmp_path):
     found = complaints(kernels, arch, cuobjdump, tmp_path)
     assert not found, "\n".join(found)

@@ -8,7 +8,7 @@ import itertools
 
 import pytest
 
-from fastconv.backends.gpu import conv, tiles
+from fastconv.backends.gpu import conv, hopper, tiles
 from fastconv.bench.suites import list_suites, resolve
 from fastconv.problem import ConvProblem
 
@@ -78,6 +78,53 @@ def zoo_problem(row):
     )
     assert (problem.p, problem.q, problem.macs) == (number["P"], number["Q"], number["macs"])
     return problem
+
+
+def check_hopper(problem):
+    """Whether hopper_fprop takes a layer; if so, that the tiles of its clusters are every output once."""
+    d = dataclasses.replace(problem, dtype="float16")
+    if hopper.refusal(d) is not None:
+        return False
+    choice = hopper.choose(d, 132)
+    tile = choice.tile
+    assert choice.reason and choice.clocks > 0 and tile.shared_bytes + 1024 <= 227 << 10
+    groups, across = covered(d.n * d.p * d.q, tile.cluster * tile.m), covered(d.k, tile.n)
+    source, grid, map_x, map_w = hopper._launch(d, tile, 132)
+    clusters = grid // tile.cluster
+    assert grid % tile.cluster == 0 and grid <= 132 and map_x.refusal is None and map_w.refusal is None
+    assert (map_x.pixels or map_x.box[1]) == tile.m and map_w.box == [64, 1, tile.n // tile.cluster]
+    assert sum(len(range(first, groups * across, clusters)) for first in range(clusters)) == groups * across
+    assert ("true" in source.expression) == (map_x.pixels > 0)
+    return True
+
+
+def test_hopper_takes_most_of_the_dense_layers_of_the_suites():
+    layers = [dataclasses.replace(problem, name="") for problem in suite_problems()]
+    taken = [check_hopper(problem) for problem in layers]
+    fit = [problem.groups == 1 and problem.c % 8 == 0 and problem.k % 8 == 0 for problem in layers]
+    assert taken == fit and sum(fit) > len(fit) / 2
+
+
+@pytest.mark.data
+def test_hopper_takes_the_dense_layers_of_the_zoo(data):
+    with (data / "zoo" / "zoo_conv_layers.csv").open() as file:
+        layers = [zoo_problem(row) for row in csv.DictReader(file)]
+    for problem in layers:
+        assert check_hopper(problem) == (problem.groups == 1 and problem.c % 8 == 0 and problem.k % 8 == 0), problem
+
+
+def test_the_choice_of_hopper_follows_the_problem():
+    """Large products take a cluster's largest tiles, few filters narrow ones; what DRAM bounds says so."""
+
+    def choice(text):
+        return hopper.choose(ConvProblem.parse(text, "float16"), 132)
+
+    large = choice("mb64ic256ih56oc256kh3ph1")
+    assert large.tile.m * large.tile.n == 128 * 256 and large.tile.cluster == 2 and "100%" in large.reason
+    assert choice("mb64ic64ih56oc64kh3ph1").tile.n == 64
+    assert choice("mb32ic192ih28oc192kh3ph1").tile.n == 192
+    assert "DRAM" in choice("mb256ic64ih56oc256kh1").reason
+    assert choice("mb1ic256ih14oc256kh3ph1").tile == hopper.Tile(128, 64, 8, 1)
 
 
 def test_the_choice_follows_the_problem():

@@ -20,4 +20,20 @@ FC_DEVICE C activate(int activation, C x) {
   return x;
 }
 
+// All of an array, what is done asked once.
+template <class C, int count>
+FC_DEVICE void activate_all(int activation, C (&values)[count]) {
+  const auto each = [&](Activation function) {
+#pragma unroll
+    for (int i = 0; i < count; ++i) values[i] = activate(int(function), values[i]);
+  };
+  switch (Activation(activation)) {
+    case Activation::kNone: break;
+    case Activation::kReLU: each(Activation::kReLU); break;
+    case Activation::kReLU6: each(Activation::kReLU6); break;
+    case Activation::kSiLU: each(Activation::kSiLU); break;
+    case Activation::kSigmoid: each(Activation::kSigmoid); break;
+  }
+}
+
 }  // namespace fastconv

@@ -129,13 +129,7 @@ __global__ void __launch_bounds__(kElementwiseThreads)
       const Pack<T, width> rest = load_pack<width>(residual + at);
       for_each(v, [&](C sum, int j) { return sum + to_compute(rest.at[j]); });
     }
-    switch (Activation(function)) {
-      case Activation::kNone: break;
-      case Activation::kReLU: for_each(v, [](C x, int) { return activate(int(Activation::kReLU), x); }); break;
-      case Activation::kReLU6: for_each(v, [](C x, int) { return activate(int(Activation::kReLU6), x); }); break;
-      case Activation::kSiLU: for_each(v, [](C x, int) { return activate(int(Activation::kSiLU), x); }); break;
-      case Activation::kSigmoid: for_each(v, [](C x, int) { return activate(int(Activation::kSigmoid), x); }); break;
-    }
+    activate_all(function, v);
 #pragma unroll
     for (int j = 0; j < width; ++j) pack.at[j] = from_compute<T>(v[j]);
     store_pack(y + at, pack);

@@ -29,6 +29,17 @@ FC_DEVICE void load_matrix_x4_transposed(uint32_t (&r)[4], const void* row) {
 #endif
 }
 
+// The other way round, sm_90.
+FC_DEVICE void store_matrix_x4(void* row, const uint32_t (&r)[4]) {
+#if defined(__CUDACC__)
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(shared_address(row)), "r"(r[0]),
+               "r"(r[1]), "r"(r[2]), "r"(r[3])
+               : "memory");
+#else
+  simt::store_matrix(r, row, 4, false);
+#endif
+}
+
 // d (16 x 8, float32) += a (16 x 16) b (16 x 8).
 template <class T>
 FC_DEVICE void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);

@@ -67,7 +67,7 @@ def _aligned(item_size: int, rows: tuple[int, ...], *arrays: Any) -> bool:
     )
 
 
-def _too_large(problem: ConvProblem) -> str | None:
+def too_large(problem: ConvProblem) -> str | None:
     """Why the kernels cannot count in this problem, or None: they have 32 bits for pixels and steps within an image."""
     (top, bottom), (left, right) = problem.padding
     padded = (problem.h + top + bottom) * (problem.w + left + right)
@@ -312,16 +312,15 @@ def _im2col_workspace(problem: ConvProblem) -> int:
 # ---------------------------------------------------------------------------------------------------- the table
 
 
-def _padded_macs(problem: ConvProblem, inner: int, runs: int) -> float:
-    """Multiply-adds with the channels of a run and the filters of a group rounded up to what an instruction takes."""
-    group_k = problem.k // problem.groups
-    return (
-        problem.n * problem.p * problem.q * problem.groups * blocks(group_k, 32) * 32.0 * runs * blocks(inner, 32) * 32
-    )
+def padded_macs(problem: ConvProblem, inner: int, runs: int, unit: int = 32) -> float:
+    """Multiply-adds with the channels of a run and the filters of a group rounded up to whole units of a tile."""
+    d = problem
+    padded_k, padded_run = blocks(d.k // d.groups, unit) * unit, blocks(inner, unit) * unit
+    return float(d.n * d.p * d.q * d.groups * padded_k * runs * padded_run)
 
 
 def _implicit_cost(problem: ConvProblem) -> float:
-    cost = _padded_macs(problem, problem.c // problem.groups, problem.r * problem.s)
+    cost = padded_macs(problem, problem.c // problem.groups, problem.r * problem.s)
     # Channels that no 16-byte copy can move go element by element, through registers.
     aligned = problem.c // problem.groups * tiles.ITEM_SIZE[problem.dtype] % _VECTOR == 0
     return cost if aligned else 4 * cost
@@ -330,7 +329,7 @@ def _implicit_cost(problem: ConvProblem) -> float:
 def _im2col_cost(problem: ConvProblem) -> float:
     # Columns are written and read once more: 32 multiply-adds' time an element.
     columns = float(problem.n * problem.p * problem.q * problem.groups * column_length(problem))
-    return _padded_macs(problem, column_length(problem), 1) + 32 * columns
+    return padded_macs(problem, column_length(problem), 1) + 32 * columns
 
 
 def _linear_refusal(problem: LinearProblem) -> str | None:
@@ -339,11 +338,19 @@ def _linear_refusal(problem: LinearProblem) -> str | None:
     return None
 
 
+def rows_problem(problem: LinearProblem) -> ConvProblem:
+    """A linear layer as a convolution by 1 x 1 filters over one row of pixels."""
+    return ConvProblem(1, problem.k, 1, problem.m, problem.n, 1, 1, dtype=problem.dtype)
+
+
+def _linear_cost(problem: LinearProblem) -> float:
+    return _implicit_cost(rows_problem(problem))
+
+
 def _linear(device: Device) -> Any:
     def run(problem: LinearProblem, x: Any, weight: Any, bias: Any, y: Any) -> None:
-        product = ConvProblem(1, problem.k, 1, problem.m, problem.n, 1, 1, dtype=problem.dtype)
         if y.size:
-            fprop(device, problem.dtype, product, x, weight, bias, None, y, None)
+            fprop(device, problem.dtype, rows_problem(problem), x, weight, bias, None, y, None)
 
     return run
 
@@ -352,7 +359,7 @@ def register_on(device: Device) -> None:
     """Rows for one device."""
 
     def row(op: str, algo: str, run: Any, **more: Any) -> None:
-        register(Kernel(op, device.name, algo, run, refuses=_too_large, **more))
+        register(Kernel(op, device.name, algo, run, refuses=too_large, **more))
 
     def by_dtype(make: Any) -> Any:
         runs = {dtype: make(device, dtype) for dtype in FLOATS}
@@ -376,7 +383,7 @@ def register_on(device: Device) -> None:
     ):
         only_asked = {"dtypes": ("float32",), "cost": lambda problem: math.inf, "workspace": workspace}
         row(op, "implicit_gemm_tf32", make(device, "tf32"), **only_asked)
-    register(Kernel("linear", device.name, "gemm", _linear(device), refuses=_linear_refusal))
+    register(Kernel("linear", device.name, "gemm", _linear(device), refuses=_linear_refusal, cost=_linear_cost))
 
 
 def instances() -> list[KernelSource]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from ... import _core
 from ..array_memory import address_of
 from .source import KernelSource
 
@@ -25,8 +26,21 @@ class Device(Protocol):
         block: tuple[int, int, int],
         args: Sequence[object],
         shared_bytes: int = 0,
+        *,
+        cluster: tuple[int, int, int] = (1, 1, 1),
+        programmatic: bool = False,
     ) -> None:
-        """Runs a kernel. args: arrays of the device, None, NumPy scalars, or the bytes of a struct."""
+        """Runs a kernel. args: arrays of the device, None, NumPy scalars, the bytes of a struct, or what `encode` gives.
+
+        cluster: the blocks that run together. programmatic: it may start before the kernel ahead of it ends, for which
+        it waits itself.
+        """
+
+    def encode(self, tensor_map: _core.TensorMap, array: Any) -> object:
+        """A tensor map over the memory that an array starts at, a multiple of 16 bytes, as an argument of `launch`."""
+
+    def lacks(self, archs: tuple[str, ...]) -> str | None:
+        """Why the device cannot run a kernel that is compiled for these architectures alone, or None."""
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """An uninitialised C-contiguous array in the device's memory."""
