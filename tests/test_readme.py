@@ -26,7 +26,7 @@ def test_the_first_two_blocks_are_one_line_commands():
 @pytest.mark.parametrize(
     ("page", "examples"),
     [
-        ("README.md", 4),
+        ("README.md", 5),
         ("docs/data.md", 4),
         ("docs/simt.md", 2),
         ("docs/training.md", 5),
@@ -70,6 +70,8 @@ def test_the_examples_print_what_is_shown(page, examples, tmp_path, monkeypatch)
         "docs/simt.md",
         "docs/training.md",
         "docs/training-loop.md",
+        "docs/weights.md",
+        "docs/zoo.md",
     ],
 )
 def test_links_lead_somewhere(page):
