@@ -1,4 +1,4 @@
-"""python -m bench.gpu [--seconds 480] [--networks resnet50 vgg16 ...] [--batches 1 32 256] [--out DIR]"""
+"""python -m bench.gpu [--plan] [--seconds 480] [--networks resnet50 vgg16 ...] [--batches 1 32 256] [--out DIR]"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import plan, report
+from . import plan, predict, report
 from .plan import Unit
 from .worker import LOST
 
@@ -194,9 +194,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--networks", nargs="*", default=list(plan.NETWORKS), help="default: %(default)s")
     parser.add_argument("--batches", nargs="*", type=int, default=list(plan.BATCHES), help="default: %(default)s")
     parser.add_argument("--parts", nargs="*", help="only these parts of the plan: ceilings, correctness, layers ...")
+    parser.add_argument("--plan", action="store_true", help="print what hopper_fprop is expected to take; needs no GPU")
     parser.add_argument("--out", type=Path, help="folder for gpu.json and gpu.md (default: bench/results/<the GPU>)")
     parser.add_argument("--machine", default="bench.gpu.machine", help=argparse.SUPPRESS)
     parsed = parser.parse_args(arguments)
+    if parsed.plan:
+        print(predict.page(parsed.networks, parsed.batches))
+        return 0
     units = [
         unit
         for unit in plan.units(parsed.networks, parsed.batches)

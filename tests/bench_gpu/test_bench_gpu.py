@@ -48,6 +48,15 @@ def test_the_plan_begins_with_what_matters_and_holds_every_layer_and_kernel():
     assert json.loads(json.dumps([unit.as_dict() for unit in units])) and plan.Unit(**units[-1].as_dict()) == units[-1]
 
 
+def test_predictions_need_no_gpu(capsys):
+    """Every layer of a network has a tile and a time, or the reason why not."""
+    assert command.main(["--plan", "--networks", "resnet50", "--batches", "32"]) == 0
+    printed = capsys.readouterr().out
+    layers = plan.convolutions("resnet50", 32)
+    assert printed.count("\n| mb32") == len(layers) and "resnet50, batch 32, float16" in printed
+    assert printed.count("limited by") == sum(problem.c % 8 == 0 for problem, _ in layers)
+
+
 def test_statistics():
     assert samples.summary([3.0, 1.0, 2.00004]) == {"median": 2.0, "min": 1.0, "samples": [3.0, 1.0, 2.0]}
     for nothing in ([], [float("nan")]):

@@ -7,6 +7,7 @@ python -m tests.cuda.hopper_check 0 500       of 500 seeds
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from fastconv.backends.gpu import hopper
 from fastconv.problem import ConvProblem
 
 from ..conftest import OnDevice
-from ..conv_check import integers, numpy_conv2d
+from ..conv_check import integers, numpy_conv2d, numpy_input_grad
 
 EXECUTOR = OnDevice("simt")
 CLAMPS = {None: (-np.inf, np.inf), "relu": (0, np.inf), "relu6": (0, 6)}
@@ -30,7 +31,12 @@ def run(problem, x, weight, bias=None, residual=None, activation=None, tile=None
     """y (N, P, Q, K) of logical NumPy arrays, computed on a device."""
     d = problem
     y = on.put(np.full((d.n, d.p, d.q, d.k), 77, x.dtype))
-    operands = (on.put(nhwc(x)), on.put(nhwc(weight)), on.put(bias), on.put(None if residual is None else nhwc(residual)))
+    operands = (
+        on.put(nhwc(x)),
+        on.put(nhwc(weight)),
+        on.put(bias),
+        on.put(None if residual is None else nhwc(residual)),
+    )
     hopper.fprop(placement.BACKENDS[on.name], d, *operands, y, activation, tile)
     return on.get(y)
 
@@ -47,6 +53,18 @@ def check(problem, tile=None, seed=0, fused=True, activation="relu", on=EXECUTOR
     else:
         y = run(d, x, weight, tile=tile, on=on)
     np.testing.assert_array_equal(y, nhwc(exact).astype(y.dtype), err_msg=repro or f"{d} {tile}")
+
+
+def check_gradient(problem, tile=None, seed=0, on=EXECUTOR, repro=""):
+    """The gradient with respect to the input on small integers equals its definition exactly."""
+    d = problem
+    assert hopper.gradient_refusal(d) is None, d
+    grad, weight = integers(d.y_shape, seed, d.dtype), integers(d.weight_shape, seed + 1, d.dtype)
+    dx = on.put(np.full((d.n, d.h, d.w, d.c), 77, grad.dtype))
+    operands = (on.put(nhwc(grad)), on.put(nhwc(weight)), None, None, dx, None, tile, True)
+    hopper.fprop(placement.BACKENDS[on.name], hopper.gradient_problem(d), *operands)
+    exact = nhwc(numpy_input_grad(grad, weight, d)).astype(grad.dtype)
+    np.testing.assert_array_equal(on.get(dx), exact, err_msg=repro or f"gradient of {d} {tile}")
 
 
 def random_problem(seed):
@@ -79,6 +97,9 @@ def check_random(seed):
     simt.processors = lambda: (2, 4, 132)[seed % 3]
     try:
         with simt.options(order=simt.ORDERS[seed % 4], copies=simt.COPIES[seed // 4 % 3], seed=seed):
+            unit = replace(problem, stride=(1, 1))
+            if hopper.gradient_refusal(unit) is None:
+                check_gradient(unit, tile, seed, repro=repro)
             check(problem, tile, seed, bool(rng.integers(4)), activation, repro=repro)
     finally:
         simt.processors = before

@@ -16,7 +16,7 @@ from fastconv.backends.gpu import conv, hopper
 from fastconv.backends.source_tree import source_root
 from fastconv.problem import ConvProblem
 
-from ..conv_check import integers, numpy_conv2d
+from ..conv_check import integers, numpy_conv2d, numpy_input_grad
 from ..simt.running import VARIANTS
 from . import hopper_check
 from .hopper_check import check, nhwc, run
@@ -34,6 +34,15 @@ PROBLEMS = (
     "mb2ic16ih13oc24kh1sh2",  # 1 x 1, stride 2
     "mb5ic72ih8iw9oc200kh1",  # 1 x 1: plain rows
 )
+# Of stride 1: mirrored filters, "full" padding, dilations that differ.
+GRADIENTS = (
+    "mb3ic40ih9iw7oc8kh3ph1",
+    "mb1ic24ih6oc16kh2kw3ph1pw2",
+    "mb1ic136ih11iw13oc72kh5kw3ph2pw0",
+    "mb1ic72ih12iw9oc136kh3dh1dw2ph2pw3",
+    "mb2ic200ih8iw9oc72kh1",
+)
+PAST_THE_FILTER = ConvProblem(2, 24, 9, 6, 16, 3, 2, padding=((0, 3), (1, 2)))  # at the bottom and on the right
 ASYMMETRIC = ConvProblem(2, 24, 9, 6, 16, 3, 2, stride=(2, 1), padding=((0, 2), (3, 0)), dtype="float16")
 
 
@@ -96,11 +105,24 @@ def test_bits_do_not_depend_on_tile_cluster_or_batch():
     problem = ConvProblem.parse("mb3ic72ih7oc136kh3ph1", "float16")
     x, w = (rng.standard_normal(shape).astype(np.float16) for shape in (problem.x_shape, problem.weight_shape))
     alone = replace(problem, n=1)
-    for numerics in ("ampere", "hopper"):
+    for numerics in ("float32", "hopper"):
         with simt.options(numerics=numerics):
             results = {run(problem, x, w, tile=tile).tobytes() for tile in hopper.TILES}
             images = b"".join(run(alone, x[i : i + 1], w).tobytes() for i in range(3))
         assert results == {images}
+
+
+def test_bits_of_the_gradient_do_not_depend_on_tile_or_cluster():
+    rng = np.random.default_rng(6)
+    problem = ConvProblem.parse("mb2ic136ih7oc72kh3ph1", "float16")
+    grad, w = (rng.standard_normal(shape).astype(np.float16) for shape in (problem.y_shape, problem.weight_shape))
+    results = set()
+    for tile in hopper.TILES:
+        dx = np.empty((2, 7, 7, 136), np.float16)
+        operands = (nhwc(grad), nhwc(w), None, None, dx, None, tile, True)
+        hopper.fprop(simt, hopper.gradient_problem(problem), *operands)
+        results.add(dx.tobytes())
+    assert len(results) == 1
 
 
 @pytest.mark.parametrize("text", ["mb1ic72ih5oc40kh3ph1", "mb1ic72ih5oc40kh1"])
@@ -140,6 +162,37 @@ def test_a_residual_may_be_where_the_result_goes(few):
     expected = nhwc(numpy_conv2d(x, w, problem)) + y
     hopper.fprop(simt, problem, nhwc(x), nhwc(w), None, y, y, None, hopper.TILES[0])
     np.testing.assert_array_equal(y, expected.astype(np.float16))
+
+
+@TILES
+@pytest.mark.parametrize("dtype", hopper.DTYPES)
+@pytest.mark.parametrize("device", ["simt", pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True)
+def test_the_gradient_of_every_tile_is_exact(device, tile, dtype):
+    if reason := placement.BACKENDS[device.name].lacks(hopper.ARCHS):
+        pytest.skip(reason)
+    for text in GRADIENTS:
+        hopper_check.check_gradient(ConvProblem.parse(text, dtype), tile, on=device)
+    hopper_check.check_gradient(replace(PAST_THE_FILTER, dtype=dtype), tile, on=device)
+
+
+@pytest.mark.parametrize(("order", "copies"), VARIANTS)
+def test_the_gradient_in_every_order_of_threads_and_copies(order, copies, few):
+    with simt.options(order=order, copies=copies, seed=9):
+        for tile in (hopper.TILES[0], hopper.TILES[4]):
+            hopper_check.check_gradient(ConvProblem.parse("mb3ic136ih11iw9oc72kh3kw2ph1", "float16"), tile)
+
+
+def test_the_gradient_is_the_default_where_it_applies():
+    problem = ConvProblem.parse("mb2ic64ih9oc72kh3ph1", "float16")
+    grad, w = integers(problem.y_shape, 0, "float16"), integers(problem.weight_shape, 1, "float16")
+    rows = {kernel.algo: kernel for kernel in fc.backends.registry.kernels("conv2d_input_grad", "simt")}
+    assert rows["wgmma"].refusal(replace(problem, stride=(2, 1))) == "stride (2, 1): takes (1, 1)"
+    beyond = "padding of 3 rows and 0 columns: takes up to what the filter reaches"
+    assert rows["wgmma"].refusal(replace(problem, padding=((3, 0), (0, 0)))) == beyond
+    with fc.device("simt"):
+        assert fc.backends.registry.choose("conv2d_input_grad", "simt", problem).kernel.algo == "wgmma"
+        dx = fc.ops.conv2d_input_grad(grad, w, problem.x_shape, padding=1)
+    np.testing.assert_array_equal(dx, numpy_input_grad(grad, w, problem).astype(np.float16))
 
 
 def test_linear_layers():

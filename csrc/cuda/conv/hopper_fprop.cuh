@@ -34,6 +34,11 @@
 // of 32 bytes, in the time in which n = 64 is multiplied.
 //
 // kIm2col = false: x is rows of channels under a plain 2-D map, for 1 x 1 filters at stride 1 and for linear layers.
+//
+// kGradient: the gradient with respect to the input of a convolution of stride 1. It is a convolution of dy by the
+// mirrored filters with filters and channels exchanged, and d describes it as one: x is dy, y is dx, and offsets
+// run backwards while w is walked forwards. w stays as it is, (d.c, r, s, d.k): of a tap the 64 rows of d.c of a step
+// lie in shared memory as wgmma reads them transposed, 64 columns of d.k after 64.
 #pragma once
 
 #include "cuda/conv/epilogue.cuh"
@@ -68,7 +73,7 @@ FC_DEVICE float unpack_one(uint32_t pair, int which) {
   return to_compute(value);
 }
 
-template <class T, int kM, int kN, int kStages, int kCluster, bool kIm2col>
+template <class T, int kM, int kN, int kStages, int kCluster, bool kIm2col, bool kGradient>
 __global__ void __launch_bounds__(384, 1)
     hopper_fprop(const __grid_constant__ ptx::TensorMap map_x, const __grid_constant__ ptx::TensorMap map_w,
                  const __grid_constant__ ptx::TensorMap map_y, const __grid_constant__ ptx::TensorMap map_residual,
@@ -79,6 +84,7 @@ __global__ void __launch_bounds__(384, 1)
   constexpr int kAcross = kN / 64;              // pieces of 64 columns, a product
   constexpr int kPieces = kProducts * kAcross;  // that a consumer stores, through so many buffers of 64 rows:
   constexpr int kBuffers = kPieces <= 3 ? kPieces : 2, kBufferBytes = 64 * kRow;
+  constexpr int kColumnBytes = 64 * kRow;  // kGradient: 64 columns of w in a stage
   static_assert(kM % 128 == 0 && kN % 64 == 0 && kPieces % kBuffers == 0);
 
   FC_DYNAMIC_SHARED(shared);  // kStages stages, x before w; then the buffers of consumer 0, and of consumer 1
@@ -122,27 +128,37 @@ __global__ void __launch_bounds__(384, 1)
     ptx::give_registers_back<40>();
     if (warp == 0 && ptx::elect()) {
       for (int tile = first_tile; tile < tiles; tile += clusters) {
-        const int m = min(first_pixel(tile), pixels - 1), k = first_filter(tile) + rank * (kN / kCluster);
+        const int m = min(first_pixel(tile), pixels - 1), k = first_filter(tile);
         const int n = m / (p_extent * q_extent), p = m / q_extent % p_extent, q = m % q_extent;
         const int h = p * int(d.stride_h) - int(d.pad_top), w = q * int(d.stride_w) - int(d.pad_left);
         for (int tap = 0, r = 0, s = 0; tap < int(d.r * d.s); ++tap) {
           for (int c = 0; c < int(d.c); c += kK) {
             char* const x_stage = shared + ring.stage * kStageBytes;
-            char* const w_stage = x_stage + kBytesX + rank * (kN / kCluster) * kRow;
+            char* const w_stage = x_stage + kBytesX;
             uint64_t* const barrier = &full[ring.stage];
             ptx::mbarrier_wait(&empty[ring.stage], ring.parity ^ 1);
             // The bytes of whole boxes, zeros included; in a cluster, half of w comes from the other block.
             ptx::mbarrier_arrive_expect(barrier, kStageBytes);
             if (kIm2col) {
-              const int offset_w = s * int(d.dilation_w), offset_h = r * int(d.dilation_h);
+              const int offset_w = (kGradient ? int(d.s) - 1 - s : s) * int(d.dilation_w);
+              const int offset_h = (kGradient ? int(d.r) - 1 - r : r) * int(d.dilation_h);
               ptx::load_im2col(x_stage, map_x, barrier, c, w, h, n, uint16_t(offset_w), uint16_t(offset_h));
             } else {
               ptx::load_2d(x_stage, map_x, barrier, c, m);
             }
-            if (kCluster > 1) {
-              ptx::load_3d_multicast(w_stage, map_w, barrier, c, tap, k, uint16_t((1 << kCluster) - 1));
+            const auto load_w = [&](char* to, int column, int row) {
+              if (kCluster > 1) {
+                ptx::load_3d_multicast(to, map_w, barrier, column, tap, row, uint16_t((1 << kCluster) - 1));
+              } else {
+                ptx::load_3d(to, map_w, barrier, column, tap, row);
+              }
+            };
+            if (kGradient) {
+              const int part = rank * (kK / kCluster);
+              for (int i = 0; i < kN / 64; ++i) load_w(w_stage + i * kColumnBytes + part * kRow, k + i * 64, c + part);
             } else {
-              ptx::load_3d(w_stage, map_w, barrier, c, tap, k);
+              const int part = rank * (kN / kCluster);
+              load_w(w_stage + part * kRow, c, k + part);
             }
             ring.next();
           }
@@ -185,7 +201,7 @@ __global__ void __launch_bounds__(384, 1)
         const char* const x_stage = shared + ring.stage * kStageBytes;
         ptx::mbarrier_wait(&full[ring.stage], ring.parity);
         const uint64_t a = ptx::matrix_descriptor(x_stage + consumer * (kM / 2) * kRow);
-        const uint64_t b = ptx::matrix_descriptor(x_stage + kBytesX);
+        const uint64_t b = ptx::matrix_descriptor(x_stage + kBytesX, kGradient ? kColumnBytes : 16);
 #pragma unroll
         for (int i = 0; i < kProducts; ++i) ptx::keep_registers(sum[i]);
         ptx::wgmma_fence();
@@ -193,8 +209,8 @@ __global__ void __launch_bounds__(384, 1)
         for (int kk = 0; kk < kK / 16; ++kk)
 #pragma unroll
           for (int i = 0; i < kProducts; ++i)
-            ptx::wgmma<T, kN>(sum[i], ptx::advance(a, i * 64 * kRow + kk * 32), ptx::advance(b, kk * 32),
-                              step + kk > 0);
+            ptx::wgmma<T, kN, false, kGradient>(sum[i], ptx::advance(a, i * 64 * kRow + kk * 32),
+                                                ptx::advance(b, kk * (kGradient ? 16 * kRow : 32)), step + kk > 0);
         ptx::wgmma_commit();
 #pragma unroll
         for (int i = 0; i < kProducts; ++i) ptx::keep_registers(sum[i]);

@@ -1,4 +1,4 @@
-"""Convolution and linear layers by Hopper's own instructions (csrc/cuda/conv/hopper_fprop.cuh).
+"""Convolution, its gradient with respect to the input, and linear layers by Hopper's own instructions (csrc/cuda/conv/hopper_fprop.cuh).
 
 Tiles are chosen by a pure function from the problem, with what it expects and why. The choice decides speed only: every
 tile adds the same products in the same order.
@@ -6,7 +6,7 @@ tile adds the same products in the same order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -64,18 +64,19 @@ TILES = (
 )
 
 
-def kernel_source(dtype: str, tile: Tile, im2col: bool) -> KernelSource:
+def kernel_source(dtype: str, tile: Tile, im2col: bool, gradient: bool = False) -> KernelSource:
     """hopper_fprop for a tile."""
-    arguments = f"{CPP_TYPE[dtype]}, {tile.m}, {tile.n}, {tile.stages}, {tile.cluster}, {str(im2col).lower()}"
+    numbers = f"{tile.m}, {tile.n}, {tile.stages}, {tile.cluster}"
+    arguments = f"{CPP_TYPE[dtype]}, {numbers}, {str(im2col).lower()}, {str(gradient).lower()}"
     return KernelSource("conv/hopper_fprop.cuh", f"fastconv::hopper_fprop<{arguments}>", _SASS, 168, ARCHS)
 
 
 # ---------------------------------------------------------------------------------------------------- the choice
 
-# Of an H200, a clock and a multiprocessor: multiply-adds, bytes of shared memory, bytes that L2 delivers while all ask.
+# Of an H200, a clock and a multiprocessor: multiply-adds, bytes of shared memory, bytes that L2 delivers.
 _MACS = 2048.0
 _SHARED = 128.0
-_L2 = 32.0
+_L2, _L2_ALONE = 32.0, 64.0  # while all ask, and at most
 _DRAM = 2350.0  # bytes a clock, of all of them together: 4.3 TB/s at 1.83 GHz
 _START_CLOCKS = 2500.0  # launch, barriers, the first stages on their way
 _STORE_CLOCKS = 500.0  # of a tile that leaves, and a clock for each 64 bytes of it
@@ -112,10 +113,11 @@ def expected(tile: Tile, problem: ConvProblem, processors: int) -> Choice:
     clusters = blocks(pixels, tile.cluster * tile.m) * blocks(d.k, tile.n)
     waves = blocks(clusters, max(processors // tile.cluster, 1))
     row = _K * 2
+    l2 = min(_L2 * processors / max(min(clusters * tile.cluster, processors), 1), _L2_ALONE)
     limits = {
         "tensor cores": tile.m * tile.n * _K / _MACS,
         "shared memory": (tile.m // 64 * (64 + tile.n) + tile.m + tile.n) * row / _SHARED,
-        "L2": (tile.m + tile.n / tile.cluster) * row / _L2,
+        "L2": (tile.m + tile.n / tile.cluster) * row / l2,
     }
     limit = max(limits, key=lambda name: limits[name])
     store = _STORE_CLOCKS + tile.m * tile.n * 2 / 64
@@ -144,7 +146,33 @@ def refusal(problem: ConvProblem) -> str | None:
         return None  # nothing is launched
     if reason := too_large(d):
         return reason
-    return next((made.refusal for made in _input_and_weight(d, TILES[0]) if made.refusal), None)
+    return next((made.refusal for made in _input_and_weight(d, TILES[0], False) if made.refusal), None)
+
+
+@lru_cache(maxsize=4096)
+def gradient_problem(problem: ConvProblem) -> ConvProblem:
+    """The gradient with respect to the input, of a convolution of stride 1, as a convolution of dy (by mirrored filters).
+
+    dx[h] = sum over r of dy[h + pad - r dilation] w[r]: its taps start (R-1) dilation - pad before h.
+    """
+    d = problem
+    (top, bottom), (left, right) = d.padding
+    rows, columns = (d.r - 1) * d.dilation[0], (d.s - 1) * d.dilation[1]
+    padding = ((rows - top, rows - bottom), (columns - left, columns - right))
+    return replace(d, c=d.k, h=d.p, w=d.q, k=d.c, padding=padding)
+
+
+def gradient_refusal(problem: ConvProblem) -> str | None:
+    """Why the kernel does not take the gradient with respect to the input, or None."""
+    if problem.stride != (1, 1):
+        return f"stride {problem.stride}: takes (1, 1)"
+    if not problem.c or 0 in problem.y_shape:
+        return None if problem.groups == 1 else f"{problem.groups} groups: takes one"
+    made = gradient_problem(problem)
+    if min(made.padding[0][0], made.padding[1][0]) < 0:
+        (top, _), (left, _) = problem.padding
+        return f"padding of {top} rows and {left} columns: takes up to what the filter reaches"
+    return refusal(made)
 
 
 def cost(problem: ConvProblem) -> float:
@@ -161,9 +189,13 @@ def is_rows(problem: ConvProblem) -> bool:
     return (d.r, d.s) == (1, 1) and d.stride == (1, 1) and (d.h, d.w) == (d.p, d.q) and not any(map(any, d.padding))
 
 
-def _input_and_weight(problem: ConvProblem, tile: Tile) -> tuple[_core.TensorMap, _core.TensorMap]:
+def _input_and_weight(problem: ConvProblem, tile: Tile, gradient: bool) -> tuple[_core.TensorMap, _core.TensorMap]:
     d, code = problem, DTYPE_CODE[problem.dtype]
     core = core_problem(d)
+    if gradient:
+        x = _core.tensor_map_input(core, code, _K, tile.m, 128)
+        exchanged = core_problem(replace(d, c=d.k, k=d.c))  # the filters as they lie in memory
+        return x, _core.tensor_map_weight(exchanged, code, 64, _K // tile.cluster, 128)
     if is_rows(d):
         x = _core.tensor_map_rows(code, d.n * d.h * d.w, d.c, d.c, tile.m, _K, 128)
     else:
@@ -173,14 +205,14 @@ def _input_and_weight(problem: ConvProblem, tile: Tile) -> tuple[_core.TensorMap
 
 @lru_cache(maxsize=4096)
 def _launch(
-    problem: ConvProblem, tile: Tile, processors: int
+    problem: ConvProblem, tile: Tile, processors: int, gradient: bool = False
 ) -> tuple[KernelSource, int, _core.TensorMap, _core.TensorMap]:
     """(kernel, blocks, map of x, map of w): all that a call needs to know besides its arrays."""
     d = problem
     clusters = blocks(d.n * d.p * d.q, tile.cluster * tile.m) * blocks(d.k, tile.n)
     most = max(processors // tile.cluster, 1)
-    source = kernel_source(d.dtype, tile, not is_rows(d))
-    return source, min(clusters, most) * tile.cluster, *_input_and_weight(d, tile)
+    source = kernel_source(d.dtype, tile, gradient or not is_rows(d), gradient)
+    return source, min(clusters, most) * tile.cluster, *_input_and_weight(d, tile, gradient)
 
 
 @lru_cache(maxsize=4096)
@@ -207,14 +239,17 @@ def fprop(
     y: Any,
     activation: str | None,
     tile: Tile | None = None,
+    gradient: bool = False,
 ) -> None:
     """Launches hopper_fprop. x (N, H, W, C) and krsc (K, R, S, C) are dense; y and residual (N, P, Q, K) may be slices of
-    arrays with more channels. All begin at multiples of 16 bytes. `tile` overrides the choice."""
+    arrays with more channels. All begin at multiples of 16 bytes. `tile` overrides the choice.
+
+    gradient: the problem is a `gradient_problem`, and krsc the weight of the convolution that it is the gradient of."""
     if y.size == 0:
         return
     d, processors = problem, device.processors()
     tile = tile or choose(d, processors).tile
-    source, grid, map_x, map_w = _launch(d, tile, processors)
+    source, grid, map_x, map_w = _launch(d, tile, processors, gradient)
     outputs = d.n * d.p * d.q, d.k
     encoded_y = device.encode(_output(d.dtype, *outputs, _row_stride(y)), y)
     encoded_residual = encoded_y
@@ -229,17 +264,25 @@ def fprop(
 
 
 def _fprop_anywhere(
-    device: Device, problem: ConvProblem, x: Any, krsc: Any, bias: Any, residual: Any, y: Any, activation: str | None
+    device: Device,
+    problem: ConvProblem,
+    x: Any,
+    krsc: Any,
+    bias: Any,
+    residual: Any,
+    y: Any,
+    activation: str | None,
+    gradient: bool = False,
 ) -> None:
     """fprop on dense arrays that begin anywhere: one between multiples of 16 bytes goes by way of a copy, so that bits do
     not depend on where arrays begin."""
     x, krsc = aligned(device, x), aligned(device, krsc)
     residual = None if residual is None else aligned(device, residual)
     if address_of(y) % 16 == 0:
-        fprop(device, problem, x, krsc, bias, residual, y, activation)
+        fprop(device, problem, x, krsc, bias, residual, y, activation, None, gradient)
         return
     made = device.empty(y.shape, y.dtype)
-    fprop(device, problem, x, krsc, bias, residual, made, activation)
+    fprop(device, problem, x, krsc, bias, residual, made, activation, None, gradient)
     device.copy(made, y)
 
 
@@ -251,6 +294,12 @@ def register_on(device: Device) -> None:
     ) -> None:
         _fprop_anywhere(device, problem, x, weight.krsc(), bias, residual, y, activation)
 
+    def input_grad(problem: ConvProblem, grad: Any, weight: ConvWeight, dx: Any) -> None:
+        if dx.size and not grad.size:  # of nothing
+            dx[...] = 0
+            return
+        _fprop_anywhere(device, gradient_problem(problem), grad, weight.krsc(), None, None, dx, None, True)
+
     def linear(problem: LinearProblem, x: Any, weight: Any, bias: Any, y: Any) -> None:
         d = rows_problem(problem)
         _fprop_anywhere(device, d, x, weight, bias, None, y.reshape(1, 1, d.w, d.k), None)
@@ -259,6 +308,17 @@ def register_on(device: Device) -> None:
         return device.lacks(ARCHS) or refusal(problem)
 
     register(Kernel("conv2d", device.name, "wgmma", conv2d, DTYPES, takes, cost=cost))
+    register(
+        Kernel(
+            "conv2d_input_grad",
+            device.name,
+            "wgmma",
+            input_grad,
+            DTYPES,
+            lambda problem: device.lacks(ARCHS) or gradient_refusal(problem),
+            cost=lambda problem: cost(gradient_problem(problem)),
+        )
+    )
     register(
         Kernel(
             "linear",
@@ -274,4 +334,5 @@ def register_on(device: Device) -> None:
 
 def instances() -> list[KernelSource]:
     """Every kernel of this family."""
-    return [kernel_source(dtype, tile, im2col) for dtype in DTYPES for tile in TILES for im2col in (True, False)]
+    forms = ((True, False), (False, False), (True, True))
+    return [kernel_source(dtype, tile, *form) for dtype in DTYPES for tile in TILES for form in forms]
