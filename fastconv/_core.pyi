@@ -122,10 +122,25 @@ def local_response_norm(
 def softmax(dtype: int, x: Array, y: Array, log: bool) -> None: ...
 def softmax_grad(dtype: int, y: Array, grad: Array, dx: Array, log: bool) -> None: ...
 def cross_entropy(
-    dtype: int, x: Array, target: Array, ignore_index: int, smoothing: float, reduction: int, y: Array
+    dtype: int,
+    x: Array,
+    target: Array,
+    weight: Array | None,
+    ignore_index: int,
+    smoothing: float,
+    reduction: int,
+    y: Array,
 ) -> None: ...
 def cross_entropy_grad(
-    dtype: int, grad: Array, x: Array, target: Array, ignore_index: int, smoothing: float, reduction: int, dx: Array
+    dtype: int,
+    grad: Array,
+    x: Array,
+    target: Array,
+    weight: Array | None,
+    ignore_index: int,
+    smoothing: float,
+    reduction: int,
+    dx: Array,
 ) -> None: ...
 def unary(dtype: int, function: int, x: Array, y: Array, slope: float) -> None: ...
 def activation_grad(dtype: int, function: int, x: Array, grad: Array, gx: Array, slope: float) -> None: ...
@@ -140,10 +155,11 @@ def sgd(
     grad: Array,
     velocity: Array | None,
     low: Array | None,
+    weight_decay: float,
+    l1: float,
     lr: float,
     momentum: float,
     undamped: float,
-    weight_decay: float,
     nesterov: bool,
     first: bool,
 ) -> None: ...
@@ -154,15 +170,80 @@ def adam(
     mean: Array,
     square: Array,
     low: Array | None,
+    weight_decay: float,
+    l1: float,
     step: float,
     beta1_rest: float,
     beta2: float,
     beta2_rest: float,
     inverse_root: float,
     eps: float,
-    weight_decay: float,
     shrink: float,
 ) -> None: ...
+def adagrad(
+    dtype: int,
+    param: Array,
+    grad: Array,
+    square: Array,
+    low: Array | None,
+    weight_decay: float,
+    l1: float,
+    step: float,
+    eps: float,
+) -> None: ...
+def adadelta(
+    dtype: int,
+    param: Array,
+    grad: Array,
+    square: Array,
+    change: Array,
+    low: Array | None,
+    weight_decay: float,
+    l1: float,
+    lr: float,
+    rho: float,
+    rho_rest: float,
+    eps: float,
+) -> None: ...
+def rmsprop(
+    dtype: int,
+    param: Array,
+    grad: Array,
+    square: Array,
+    mean: Array | None,
+    velocity: Array | None,
+    low: Array | None,
+    weight_decay: float,
+    l1: float,
+    lr: float,
+    alpha: float,
+    alpha_rest: float,
+    eps: float,
+    momentum: float,
+) -> None: ...
+def loss(
+    dtype: int,
+    function: int,
+    x: Array,
+    target: Array,
+    weight: Array | None,
+    positive_weight: Array | None,
+    reduction: int,
+    y: Array,
+) -> None: ...
+def loss_grad(
+    dtype: int,
+    function: int,
+    grad: Array,
+    x: Array,
+    target: Array,
+    weight: Array | None,
+    positive_weight: Array | None,
+    reduction: int,
+    dx: Array,
+) -> None: ...
+def scale_channels(dtype: int, x: Array, scale: Array, y: Array) -> None: ...
+def scale_channels_grad(dtype: int, grad: Array, x: Array, scale: Array, dx: Array, dscale: Array) -> None: ...
 def copy(src: Array, dst: Array) -> None: ...
 
 HAVE_CUDA: bool

@@ -22,7 +22,7 @@ from .backends.placement import move
 from .errors import AutogradError, DTypeError, ShapeError
 from .modes import modes
 from .ops._arrays import Array, as_array, is_channels_last, may_share_memory
-from .ops.activation import add
+from .ops.arithmetic import add
 from .ops.cast import cast
 from .ops.layout import channels_last
 

@@ -11,6 +11,7 @@ import torch
 
 import fastconv as fc
 from fastconv.backends import registry
+from fastconv.backends.cpu import LOSS_CODE
 from fastconv.nn.module import numpy_dtype
 from fastconv.ops.activation import ArrayProblem
 from fastconv.problem import ITEM_SIZE
@@ -26,6 +27,8 @@ FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "silu": F.silu,
+    "hard_sigmoid": F.hardsigmoid,
+    "hard_swish": F.hardswish,
 }
 IMAGES = ((2, 20, 9, 7), (3, 64, 8, 8), (1, 3, 7, 8))
 ROWS = ((7, 10), (33, 1000), (3, 3001))
@@ -240,29 +243,103 @@ def _pool(a: Arrays, dtype: str, maximum: bool, gradient: bool = False) -> Itera
             yield _near(a, dtype, f"{shape} window {kernel} stride {stride} padding {padding}", run)
 
 
-def _optimizer(a: Arrays, dtype: str, adam: bool) -> Iterator[Step]:
+def _unpool(a: Arrays, dtype: str, gradient: bool = False) -> Iterator[Step]:
+    for shape in IMAGES:
+
+        def run(shape: Any = shape) -> Any:
+            y, at = F.max_pool2d(wide(integers(shape, 0, dtype, -8, 8)), 3, 2, 1, return_indices=True)
+            x = wide(y.numpy().astype(numpy_dtype(dtype)), True)
+            exact = F.max_unpool2d(x, at, 3, 2, 1, shape[2:])
+            if not gradient:
+                stored = a.put(x.detach().numpy().astype(numpy_dtype(dtype)))
+                return fc.ops.max_unpool2d(stored, a.put(at.numpy()), 3, 2, 1, shape), exact
+            grad = integers(shape, 1, dtype)
+            exact.backward(wide(grad))
+            return fc.ops.max_unpool2d_grad(a.put(grad), a.put(at.numpy())), x.grad
+
+        yield _near(a, dtype, str(shape), run)
+
+
+def _resample(a: Arrays, dtype: str) -> Iterator[Step]:
+    for shape in IMAGES:
+        for mode, size in (("nearest", (13, 5)), ("bilinear", (15, 9)), ("bilinear", (4, 3))):
+            for gradient in (False, True):
+
+                def run(shape: Any = shape, mode: str = mode, size: Any = size, gradient: bool = gradient) -> Any:
+                    z = wide(integers(shape, 0, dtype), True)
+                    exact = F.interpolate(z, size, mode=mode)
+                    if not gradient:
+                        return fc.ops.interpolate(a.put(integers(shape, 0, dtype)), size, mode=mode), exact
+                    grad = integers(tuple(exact.shape), 1, dtype)
+                    exact.backward(wide(grad))
+                    return fc.ops.interpolate_grad(a.put(grad), shape, mode=mode), z.grad
+
+                yield _near(a, dtype, f"{shape} {mode} {size} gradient {gradient}", run)
+
+
+def _loss(a: Arrays, dtype: str, gradient: bool = False) -> Iterator[Step]:
+    for name in LOSS_CODE:
+        for reduction in ("none", "mean", "sum"):
+
+            def run(name: str = name, reduction: str = reduction) -> Any:
+                generator = np.random.default_rng(0)
+                # Two parts and one cut short; probabilities far enough from 0 and 1.
+                x, t = ((0.1 + 0.8 * generator.random((3, 1367))).astype(numpy_dtype(dtype)) for _ in range(2))
+                z = wide(x, True)
+                exact = getattr(F, name)(z, wide(t), reduction=reduction)
+                if not gradient:
+                    return getattr(fc.ops, name)(a.put(x), a.put(t), reduction=reduction), exact
+                grad = np.ones(tuple(exact.shape), x.dtype)
+                exact.backward(wide(grad).reshape(exact.shape))
+                return getattr(fc.ops, f"{name}_grad")(a.put(grad), a.put(x), a.put(t), reduction=reduction), z.grad
+
+            yield _near(a, dtype, f"{name} {reduction}", run)
+
+
+def _scale_channels(a: Arrays, dtype: str, gradient: bool = False) -> Iterator[Step]:
+    for shape in IMAGES:
+        for part in (0, 1) if gradient else (0,):
+
+            def run(shape: Any = shape, part: int = part) -> Any:
+                x, scale, grad = (integers(each, i, dtype) for i, each in enumerate((shape, shape[:2], shape)))
+                operands = wide(x, True), wide(scale, True)
+                exact = operands[0] * operands[1][:, :, None, None]
+                if not gradient:
+                    return fc.ops.scale_channels(a.put(x), a.put(scale)), exact
+                exact.backward(wide(grad))
+                found = fc.ops.scale_channels_grad(a.put(grad), a.put(x), a.put(scale))
+                return found[part], operands[part].grad
+
+            yield _near(a, dtype, f"{shape} result {part}", run)
+
+
+# The optimizer of torch.optim, its settings, how many arrays of state it keeps, and what the step needs beside them.
+_OPTIMIZERS: dict[str, tuple[Any, dict[str, Any], int, Callable[[int], dict[str, Any]]]] = {
+    "sgd": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9}, 1, lambda index: {"first": index == 0}),
+    "adam": (torch.optim.Adam, {"lr": 0.01, "betas": (0.9, 0.99)}, 2, lambda index: {"step": index + 1}),
+    "adagrad": (torch.optim.Adagrad, {"lr": 0.1, "lr_decay": 0.1}, 1, lambda index: {"step": index + 1}),
+    "adadelta": (torch.optim.Adadelta, {"lr": 1.0, "rho": 0.8}, 2, lambda index: {}),
+    "rmsprop": (torch.optim.RMSprop, {"lr": 0.01, "momentum": 0.9, "alpha": 0.9}, 3, lambda index: {}),
+}
+
+
+def _optimizer(a: Arrays, dtype: str, name: str) -> Iterator[Step]:
     master = "float64" if dtype == "float64" else "float32"
+    kind, settings, states, more = _OPTIMIZERS[name]
 
     def step(count: int) -> None:
         param = normal((count,), master)
         exact = torch.nn.Parameter(wide(param))
         on, low = a.put(param.copy()), a.put(np.full(count, np.nan).astype(numpy_dtype(dtype)))
-        state = [a.put(np.zeros_like(param)) for _ in range(2)]
-        optimizer: Any = (
-            torch.optim.Adam([exact], lr=0.01, betas=(0.9, 0.99), weight_decay=0.1)
-            if adam
-            else torch.optim.SGD([exact], lr=0.1, momentum=0.9, weight_decay=0.01)
-        )
+        state = [a.put(np.zeros_like(param)) for _ in range(states)]
+        centered = {"centered": True} if states == 3 else {}
+        optimizer: Any = kind([exact], weight_decay=0.1, **settings, **centered)
         for index in range(3):
             grad = normal((count,), dtype, index + 1)
             exact.grad = wide(grad)
             optimizer.step()
-            if adam:
-                settings: dict[str, Any] = {"lr": 0.01, "betas": (0.9, 0.99), "weight_decay": 0.1, "low": low}
-                fc.ops.adam_update(on, a.put(grad), *state, index + 1, **settings)
-            else:
-                settings = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "first": index == 0, "low": low}
-                fc.ops.sgd_update(on, a.put(grad), state[0], **settings)
+            update = getattr(fc.ops, f"{name}_update")
+            update(on, a.put(grad), *state, low=low, weight_decay=0.1, **settings, **more(index))
         assert_near(a.get(on), exact.detach().numpy(), TOLERANCE[master], "parameters")
         assert_equal(a.get(low), a.get(on).astype(np.float64), "working copy")
 
@@ -292,6 +369,12 @@ CHECKS: dict[str, Callable[[Arrays, str], Iterator[Step]]] = {
     "max_pool2d_grad": partial(_pool, maximum=True, gradient=True),
     "avg_pool2d": partial(_pool, maximum=False),
     "avg_pool2d_grad": partial(_pool, maximum=False, gradient=True),
-    "sgd_update": partial(_optimizer, adam=False),
-    "adam_update": partial(_optimizer, adam=True),
+    "max_unpool2d": _unpool,
+    "max_unpool2d_grad": partial(_unpool, gradient=True),
+    "resample": _resample,
+    "loss": _loss,
+    "loss_grad": partial(_loss, gradient=True),
+    "scale_channels": _scale_channels,
+    "scale_channels_grad": partial(_scale_channels, gradient=True),
+    **{f"{name}_update": partial(_optimizer, name=name) for name in _OPTIMIZERS},
 }

@@ -79,6 +79,7 @@ void bind_pool(py::module_& m);
 void bind_linear(py::module_& m);
 void bind_norm(py::module_& m);
 void bind_elementwise(py::module_& m);
+void bind_optimizer(py::module_& m);
 void bind_runtime(py::module_& m);
 
 }  // namespace fastconv::bindings

@@ -1,11 +1,12 @@
 #include "bindings/arrays.h"
 #include "cpu/runtime/dispatch.h"
+#include "cpu/runtime/workspace.h"
 
 namespace fastconv::bindings {
 namespace {
 
 Unary unary_of(int function) {
-  if (function < 0 || function > int(Unary::kTanh)) throw py::value_error("function out of range");
+  if (function < 0 || function > int(Unary::kHardSwish)) throw py::value_error("function out of range");
   return Unary(function);
 }
 
@@ -67,34 +68,62 @@ void cast(int code, int target, const py::array& x, py::array y) {
   run_kernel(kernels().elementwise[code].cast[target], args);
 }
 
-void sgd(int code, py::array param, const py::array& grad, const py::object& velocity, const py::object& low, double lr,
-         double momentum, double undamped, double weight_decay, bool nesterov, bool first) {
-  const DType dtype = dtype_of(code);
-  SgdArgs args{};
-  args.count = param.size();
-  args.param = dense_out(param, args.count, compute_size(dtype), "param");
-  args.grad = dense(grad, args.count, storage_size(dtype), "grad");
-  args.velocity = dense_out(velocity, args.count, compute_size(dtype), "velocity");
-  args.low = dense_out(low, args.count, storage_size(dtype), "low");
-  args.lr = lr, args.momentum = momentum, args.undamped = undamped, args.weight_decay = weight_decay;
-  args.nesterov = nesterov, args.first = first;
-  run_kernel(kernels().elementwise[code].sgd, args);
+LossArgs loss_args(int code, int loss, int reduction, const py::array& x, const py::array& target,
+                   const py::object& weight, const py::object& positive_weight) {
+  const int64_t size = storage_size(dtype_of(code));
+  if (loss < 0 || loss > int(Loss::kBinaryCrossEntropyWithLogits)) throw py::value_error("loss out of range");
+  if (reduction < 0 || reduction > int(LossReduction::kMean)) throw py::value_error("reduction out of range");
+  LossArgs args{};
+  args.count = x.size(), args.loss = Loss(loss), args.reduction = LossReduction(reduction);
+  args.x = dense(x, args.count, size, "x");
+  args.target = dense(target, args.count, size, "target");
+  args.weight = dense(weight, args.count, size, "weight");
+  args.positive_weight = dense(positive_weight, args.count, size, "positive_weight");
+  return args;
 }
 
-void adam(int code, py::array param, const py::array& grad, py::array mean, py::array square, const py::object& low,
-          double step, double beta1_rest, double beta2, double beta2_rest, double inverse_root, double eps,
-          double weight_decay, double shrink) {
-  const DType dtype = dtype_of(code);
-  AdamArgs args{};
-  args.count = param.size();
-  args.param = dense_out(param, args.count, compute_size(dtype), "param");
-  args.grad = dense(grad, args.count, storage_size(dtype), "grad");
-  args.mean = dense_out(mean, args.count, compute_size(dtype), "mean");
-  args.square = dense_out(square, args.count, compute_size(dtype), "square");
-  args.low = dense_out(low, args.count, storage_size(dtype), "low");
-  args.step = step, args.beta1_rest = beta1_rest, args.beta2 = beta2, args.beta2_rest = beta2_rest;
-  args.inverse_root = inverse_root, args.eps = eps, args.weight_decay = weight_decay, args.shrink = shrink;
-  run_kernel(kernels().elementwise[code].adam, args);
+int64_t losses_of(const LossArgs& args) { return args.reduction == LossReduction::kNone ? args.count : 1; }
+
+void loss(int code, int function, const py::array& x, const py::array& target, const py::object& weight,
+          const py::object& positive_weight, int reduction, py::array y) {
+  LossArgs args = loss_args(code, function, reduction, x, target, weight, positive_weight);
+  args.y = dense_out(y, losses_of(args), storage_size(DType(code)), "y");
+  const Workspace workspace((args.count + kLossPart - 1) / kLossPart * int64_t(sizeof(double)));
+  args.parts = reinterpret_cast<double*>(workspace.data());
+  run_kernel(kernels().elementwise[code].loss, args);
+}
+
+void loss_grad(int code, int function, const py::array& grad, const py::array& x, const py::array& target,
+               const py::object& weight, const py::object& positive_weight, int reduction, py::array dx) {
+  LossArgs args = loss_args(code, function, reduction, x, target, weight, positive_weight);
+  args.grad = dense(grad, losses_of(args), storage_size(DType(code)), "grad");
+  args.dx = dense_out(dx, args.count, storage_size(DType(code)), "dx");
+  run_kernel(kernels().elementwise[code].loss_grad, args);
+}
+
+ScaleArgs scale_args(int code, const py::array& x, const py::array& scale) {
+  const int64_t size = storage_size(dtype_of(code));
+  if (x.ndim() != 3) throw py::value_error("x: expected 3 dimensions (images, pixels, channels)");
+  ScaleArgs args{};
+  args.n = x.shape(0), args.pixels = x.shape(1), args.channels = x.shape(2);
+  args.x = dense(x, elements({args.n, args.pixels, args.channels}), size, "x");
+  args.scale = dense(scale, elements({args.n, args.channels}), size, "scale");
+  return args;
+}
+
+void scale_channels(int code, const py::array& x, const py::array& scale, py::array y) {
+  ScaleArgs args = scale_args(code, x, scale);
+  args.y = dense_out(y, x.size(), storage_size(DType(code)), "y");
+  run_kernel(kernels().elementwise[code].scale_channels, args);
+}
+
+void scale_channels_grad(int code, const py::array& grad, const py::array& x, const py::array& scale, py::array dx,
+                         py::array dscale) {
+  ScaleArgs args = scale_args(code, x, scale);
+  args.grad = dense(grad, x.size(), storage_size(DType(code)), "grad");
+  args.dx = dense_out(dx, x.size(), storage_size(DType(code)), "dx");
+  args.dscale = dense_out(dscale, scale.size(), storage_size(DType(code)), "dscale");
+  run_kernel(kernels().elementwise[code].scale_channels_grad, args);
 }
 
 // Arrays of up to 4 dimensions and equal shape, any strides, any alignment.
@@ -129,12 +158,13 @@ void bind_elementwise(py::module_& m) {
   m.def("dropout", &dropout, py::arg("dtype"), py::arg("x"), py::arg("y"), py::arg("threshold"), py::arg("scale"),
         py::arg("seed"), py::arg("stream"));
   m.def("cast", &cast, py::arg("dtype"), py::arg("target"), py::arg("x"), py::arg("y"));
-  m.def("sgd", &sgd, py::arg("dtype"), py::arg("param"), py::arg("grad"), py::arg("velocity"), py::arg("low"),
-        py::arg("lr"), py::arg("momentum"), py::arg("undamped"), py::arg("weight_decay"), py::arg("nesterov"),
-        py::arg("first"));
-  m.def("adam", &adam, py::arg("dtype"), py::arg("param"), py::arg("grad"), py::arg("mean"), py::arg("square"),
-        py::arg("low"), py::arg("step"), py::arg("beta1_rest"), py::arg("beta2"), py::arg("beta2_rest"),
-        py::arg("inverse_root"), py::arg("eps"), py::arg("weight_decay"), py::arg("shrink"));
+  m.def("loss", &loss, py::arg("dtype"), py::arg("function"), py::arg("x"), py::arg("target"), py::arg("weight"),
+        py::arg("positive_weight"), py::arg("reduction"), py::arg("y"));
+  m.def("loss_grad", &loss_grad, py::arg("dtype"), py::arg("function"), py::arg("grad"), py::arg("x"),
+        py::arg("target"), py::arg("weight"), py::arg("positive_weight"), py::arg("reduction"), py::arg("dx"));
+  m.def("scale_channels", &scale_channels, py::arg("dtype"), py::arg("x"), py::arg("scale"), py::arg("y"));
+  m.def("scale_channels_grad", &scale_channels_grad, py::arg("dtype"), py::arg("grad"), py::arg("x"), py::arg("scale"),
+        py::arg("dx"), py::arg("dscale"));
   m.def("copy", &copy, py::arg("src"), py::arg("dst"));
 }
 

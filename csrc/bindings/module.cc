@@ -9,5 +9,6 @@ PYBIND11_MODULE(_core, m) {
   fastconv::bindings::bind_linear(m);
   fastconv::bindings::bind_norm(m);
   fastconv::bindings::bind_elementwise(m);
+  fastconv::bindings::bind_optimizer(m);
   fastconv::bindings::bind_launch(m);
 }

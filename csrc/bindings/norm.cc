@@ -107,23 +107,24 @@ void softmax_grad(int code, const py::array& y, const py::array& grad, py::array
   run_kernel(log ? d.kernels_of().log_softmax_grad : d.kernels_of().softmax_grad, args);
 }
 
-CrossEntropyArgs cross_entropy_args(const Rows& d, const py::array& x, const py::array& target, int64_t ignore_index,
-                                    double smoothing, int reduction) {
+CrossEntropyArgs cross_entropy_args(const Rows& d, const py::array& x, const py::array& target,
+                                    const py::object& weight, int64_t ignore_index, double smoothing, int reduction) {
   if (reduction < 0 || reduction > int(LossReduction::kMean)) throw py::value_error("reduction out of range");
   CrossEntropyArgs args{};
   args.rows = d.rows, args.channels = d.channels;
   args.x = dense(x, d.count, d.storage, "x");
   args.target = static_cast<const int64_t*>(dense(target, d.rows, 8, "target"));
+  args.weight = dense(weight, d.channels, d.compute, "weight");
   args.ignore_index = ignore_index, args.smoothing = smoothing, args.reduction = LossReduction(reduction);
   return args;
 }
 
 int64_t losses_of(const CrossEntropyArgs& args) { return args.reduction == LossReduction::kNone ? args.rows : 1; }
 
-void cross_entropy(int code, const py::array& x, const py::array& target, int64_t ignore_index, double smoothing,
-                   int reduction, py::array y) {
+void cross_entropy(int code, const py::array& x, const py::array& target, const py::object& weight,
+                   int64_t ignore_index, double smoothing, int reduction, py::array y) {
   const Rows d(code, x, "x");
-  CrossEntropyArgs args = cross_entropy_args(d, x, target, ignore_index, smoothing, reduction);
+  CrossEntropyArgs args = cross_entropy_args(d, x, target, weight, ignore_index, smoothing, reduction);
   args.y = dense_out(y, losses_of(args), d.storage, "y");
   const Workspace workspace(d.rows * d.compute);
   args.workspace = workspace.data();
@@ -131,9 +132,9 @@ void cross_entropy(int code, const py::array& x, const py::array& target, int64_
 }
 
 void cross_entropy_grad(int code, const py::array& grad, const py::array& x, const py::array& target,
-                        int64_t ignore_index, double smoothing, int reduction, py::array dx) {
+                        const py::object& weight, int64_t ignore_index, double smoothing, int reduction, py::array dx) {
   const Rows d(code, x, "x");
-  CrossEntropyArgs args = cross_entropy_args(d, x, target, ignore_index, smoothing, reduction);
+  CrossEntropyArgs args = cross_entropy_args(d, x, target, weight, ignore_index, smoothing, reduction);
   args.grad = dense(grad, losses_of(args), d.storage, "grad");
   args.dx = dense_out(dx, d.count, d.storage, "dx");
   run_kernel(d.kernels_of().cross_entropy_grad, args);
@@ -151,10 +152,10 @@ void bind_norm(py::module_& m) {
         py::arg("size"), py::arg("alpha"), py::arg("beta"), py::arg("k"));
   m.def("softmax", &softmax, py::arg("dtype"), py::arg("x"), py::arg("y"), py::arg("log"));
   m.def("softmax_grad", &softmax_grad, py::arg("dtype"), py::arg("y"), py::arg("grad"), py::arg("dx"), py::arg("log"));
-  m.def("cross_entropy", &cross_entropy, py::arg("dtype"), py::arg("x"), py::arg("target"), py::arg("ignore_index"),
-        py::arg("smoothing"), py::arg("reduction"), py::arg("y"));
+  m.def("cross_entropy", &cross_entropy, py::arg("dtype"), py::arg("x"), py::arg("target"), py::arg("weight"),
+        py::arg("ignore_index"), py::arg("smoothing"), py::arg("reduction"), py::arg("y"));
   m.def("cross_entropy_grad", &cross_entropy_grad, py::arg("dtype"), py::arg("grad"), py::arg("x"), py::arg("target"),
-        py::arg("ignore_index"), py::arg("smoothing"), py::arg("reduction"), py::arg("dx"));
+        py::arg("weight"), py::arg("ignore_index"), py::arg("smoothing"), py::arg("reduction"), py::arg("dx"));
 }
 
 }  // namespace fastconv::bindings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 
 from ..errors import DeviceError
-from . import cpu, cpu_conv, cpu_elementwise, cpu_norm, cpu_pool, cpu_resample, cuda, gpu, registry, simt
+from . import cpu, cpu_conv, cpu_elementwise, cpu_norm, cpu_optimizer, cpu_pool, cpu_resample, cuda, gpu, registry, simt
 from .placement import BACKENDS, numpy_device
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "cpu_conv",
     "cpu_elementwise",
     "cpu_norm",
+    "cpu_optimizer",
     "cpu_pool",
     "cpu_resample",
     "cuda",

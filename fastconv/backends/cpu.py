@@ -24,7 +24,18 @@ name = "cpu"
 
 DTYPE_CODE = {"float32": 0, "float16": 1, "bfloat16": 2, "float64": 3}
 ACTIVATION_CODE = {None: 0, "relu": 1, "relu6": 2, "silu": 3, "sigmoid": 4}
-UNARY_CODE = {"relu": 0, "relu6": 1, "silu": 2, "sigmoid": 3, "leaky_relu": 4, "tanh": 5}
+UNARY_CODE = {
+    "relu": 0,
+    "relu6": 1,
+    "silu": 2,
+    "sigmoid": 3,
+    "leaky_relu": 4,
+    "tanh": 5,
+    "hard_sigmoid": 6,
+    "hard_swish": 7,
+}
+LOSS_CODE = {"mse_loss": 0, "binary_cross_entropy": 1, "binary_cross_entropy_with_logits": 2}
+REDUCTION_CODE = {"none": 0, "sum": 1, "mean": 2}
 
 
 def available() -> str | None:

@@ -1,12 +1,11 @@
-"""The CPU's elementwise kernels as rows of the registry: activations, dropout, casts, steps of optimizers."""
+"""The CPU's elementwise kernels as rows of the registry: activations, dropout, casts, losses, scales."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from .. import _core
-from .cpu import ACTIVATION_CODE, DTYPE_CODE, UNARY_CODE, Array
+from .cpu import ACTIVATION_CODE, DTYPE_CODE, LOSS_CODE, REDUCTION_CODE, UNARY_CODE, Array
 from .registry import Kernel, register
 
 
@@ -17,28 +16,6 @@ def threshold_and_scale(p: float) -> tuple[int, float]:
     ((3221225472, 4.0), (4294967296, 0.0))
     """
     return round(p * 2**32), 1 / (1 - p) if p < 1 else 0.0
-
-
-def adam_scalars(
-    step: int, lr: float, betas: tuple[float, float], eps: float, weight_decay: float, decoupled: bool
-) -> tuple[float, ...]:
-    """The numbers of csrc/cpu/elementwise/optimizer.h in its order: step, beta1_rest, beta2, beta2_rest, inverse_root,
-    eps, weight_decay, shrink.
-
-    >>> adam_scalars(1, 0.5, (0.5, 0.75), 0.125, 0.25, True)
-    (1.0, 0.5, 0.75, 0.25, 2.0, 0.125, 0.0, 0.875)
-    """
-    beta1, beta2 = betas
-    return (
-        lr / (1 - beta1**step),
-        1 - beta1,
-        beta2,
-        1 - beta2,
-        1 / math.sqrt(1 - beta2**step),
-        eps,
-        0.0 if decoupled else weight_decay,
-        1 - lr * weight_decay if decoupled else 1.0,
-    )
 
 
 def _activation(problem: Any, x: Array, y: Array, function: str, slope: float) -> None:
@@ -64,25 +41,44 @@ def _cast(problem: Any, x: Array, y: Array, target: str) -> None:
     _core.cast(DTYPE_CODE[problem.dtype], DTYPE_CODE[target], x, y)
 
 
-def _sgd(
+def _loss(
     problem: Any,
-    param: Array,
-    grad: Array,
-    velocity: Array | None,
-    low: Array | None,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    first: bool,
+    x: Array,
+    target: Array,
+    weight: Array | None,
+    positive_weight: Array | None,
+    loss: str,
+    reduction: str,
+    y: Array,
 ) -> None:
-    scalars = lr, momentum, 1 - dampening, weight_decay
-    _core.sgd(DTYPE_CODE[problem.dtype], param, grad, velocity, low, *scalars, nesterov, first)
+    """y: a loss an element for the reduction "none", else one number, () shaped."""
+    code, function = DTYPE_CODE[problem.dtype], LOSS_CODE[loss]
+    _core.loss(code, function, x, target, weight, positive_weight, REDUCTION_CODE[reduction], y)
 
 
-def _adam(problem: Any, param: Array, grad: Array, mean: Array, square: Array, low: Array | None, *step: Any) -> None:
-    _core.adam(DTYPE_CODE[problem.dtype], param, grad, mean, square, low, *adam_scalars(*step))
+def _loss_grad(
+    problem: Any,
+    grad: Array,
+    x: Array,
+    target: Array,
+    weight: Array | None,
+    positive_weight: Array | None,
+    loss: str,
+    reduction: str,
+    dx: Array,
+) -> None:
+    """grad is of the shape of the forward row's y."""
+    code, function = DTYPE_CODE[problem.dtype], LOSS_CODE[loss]
+    _core.loss_grad(code, function, grad, x, target, weight, positive_weight, REDUCTION_CODE[reduction], dx)
+
+
+def _scale_channels(problem: Any, x: Array, scale: Array, y: Array) -> None:
+    """Over dense (images, pixels, channels); scale (images, channels)."""
+    _core.scale_channels(DTYPE_CODE[problem.dtype], x, scale, y)
+
+
+def _scale_channels_grad(problem: Any, grad: Array, x: Array, scale: Array, dx: Array, dscale: Array) -> None:
+    _core.scale_channels_grad(DTYPE_CODE[problem.dtype], grad, x, scale, dx, dscale)
 
 
 for _op, _algo, _run in (
@@ -91,7 +87,9 @@ for _op, _algo, _run in (
     ("bias_activation", "rows", _bias_activation),
     ("dropout", "philox", _dropout),
     ("cast", "vector", _cast),
-    ("sgd_update", "vector", _sgd),
-    ("adam_update", "vector", _adam),
+    ("loss", "parts", _loss),
+    ("loss_grad", "vector", _loss_grad),
+    ("scale_channels", "vector", _scale_channels),
+    ("scale_channels_grad", "parts", _scale_channels_grad),
 ):
     register(Kernel(_op, "cpu", _algo, _run))

@@ -6,10 +6,8 @@ from functools import partial
 from typing import Any
 
 from .. import _core
-from .cpu import DTYPE_CODE, Array
+from .cpu import DTYPE_CODE, REDUCTION_CODE, Array
 from .registry import Kernel, register
-
-_REDUCTION_CODE = {"none": 0, "sum": 1, "mean": 2}  # csrc/cpu/norm/norm_args.h: LossReduction
 
 
 def _batch_norm(problem: Any, x: Array, scale: Array, shift: Array, y: Array) -> None:
@@ -62,11 +60,18 @@ def _softmax_grad(log: bool, problem: Any, y: Array, grad: Array, dx: Array) -> 
 
 
 def _cross_entropy(
-    problem: Any, x: Array, target: Array, ignore_index: int, smoothing: float, reduction: str, y: Array
+    problem: Any,
+    x: Array,
+    target: Array,
+    weight: Array | None,
+    ignore_index: int,
+    smoothing: float,
+    reduction: str,
+    y: Array,
 ) -> None:
     """y: a loss a row for the reduction "none", else one number, () shaped."""
-    code = _REDUCTION_CODE[reduction]
-    _core.cross_entropy(DTYPE_CODE[problem.dtype], x, target, ignore_index, smoothing, code, y)
+    code = REDUCTION_CODE[reduction]
+    _core.cross_entropy(DTYPE_CODE[problem.dtype], x, target, weight, ignore_index, smoothing, code, y)
 
 
 def _cross_entropy_grad(
@@ -74,14 +79,15 @@ def _cross_entropy_grad(
     grad: Array,
     x: Array,
     target: Array,
+    weight: Array | None,
     ignore_index: int,
     smoothing: float,
     reduction: str,
     dx: Array,
 ) -> None:
     """grad is of the shape of the forward row's y."""
-    code = _REDUCTION_CODE[reduction]
-    _core.cross_entropy_grad(DTYPE_CODE[problem.dtype], grad, x, target, ignore_index, smoothing, code, dx)
+    code = REDUCTION_CODE[reduction]
+    _core.cross_entropy_grad(DTYPE_CODE[problem.dtype], grad, x, target, weight, ignore_index, smoothing, code, dx)
 
 
 for _op, _algo, _run in (

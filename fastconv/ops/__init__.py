@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from .activation import (
     activation_grad,
-    add,
+    hard_sigmoid,
+    hard_swish,
     leaky_relu,
     log_softmax,
     log_softmax_grad,
@@ -20,6 +21,7 @@ from .activation import (
     softmax_grad,
     tanh,
 )
+from .arithmetic import add, scale_channels, scale_channels_grad
 from .cast import cast
 from .conv import conv1d, conv2d, prepare_weight
 from .conv_grad import conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
@@ -29,9 +31,18 @@ from .explain import algorithms, explain
 from .interpolate import interpolate, interpolate_grad
 from .layout import channels_last, concat, contiguous, pad
 from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
-from .loss import cross_entropy, cross_entropy_grad
+from .loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_grad,
+    binary_cross_entropy_with_logits,
+    binary_cross_entropy_with_logits_grad,
+    cross_entropy,
+    cross_entropy_grad,
+    mse_loss,
+    mse_loss_grad,
+)
 from .norm import batch_norm, batch_norm_grad, batch_norm_train, local_response_norm, local_response_norm_grad
-from .optimizer import adam_update, sgd_update
+from .optimizer import adadelta_update, adagrad_update, adam_update, rmsprop_update, sgd_update
 from .pool import (
     adaptive_avg_pool2d,
     adaptive_avg_pool2d_grad,
@@ -42,10 +53,13 @@ from .pool import (
     max_pool2d,
     max_pool2d_grad,
 )
+from .pool1d import avg_pool1d, avg_pool1d_grad, max_pool1d, max_pool1d_grad
 from .unpool import max_unpool2d, max_unpool2d_grad
 
 __all__ = [
     "activation_grad",
+    "adadelta_update",
+    "adagrad_update",
     "adam_update",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool2d_grad",
@@ -53,11 +67,17 @@ __all__ = [
     "adaptive_max_pool2d_grad",
     "add",
     "algorithms",
+    "avg_pool1d",
+    "avg_pool1d_grad",
     "avg_pool2d",
     "avg_pool2d_grad",
     "batch_norm",
     "batch_norm_grad",
     "batch_norm_train",
+    "binary_cross_entropy",
+    "binary_cross_entropy_grad",
+    "binary_cross_entropy_with_logits",
+    "binary_cross_entropy_with_logits_grad",
     "cast",
     "channels_last",
     "concat",
@@ -74,6 +94,8 @@ __all__ = [
     "cross_entropy_grad",
     "dropout",
     "explain",
+    "hard_sigmoid",
+    "hard_swish",
     "interpolate",
     "interpolate_grad",
     "leaky_relu",
@@ -85,14 +107,21 @@ __all__ = [
     "local_response_norm_grad",
     "log_softmax",
     "log_softmax_grad",
+    "max_pool1d",
+    "max_pool1d_grad",
     "max_pool2d",
     "max_pool2d_grad",
     "max_unpool2d",
     "max_unpool2d_grad",
+    "mse_loss",
+    "mse_loss_grad",
     "pad",
     "prepare_weight",
     "relu",
     "relu6",
+    "rmsprop_update",
+    "scale_channels",
+    "scale_channels_grad",
     "sgd_update",
     "sigmoid",
     "silu",

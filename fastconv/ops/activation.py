@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.cpu import ACTIVATION_CODE, UNARY_CODE
+from ..backends.cpu import UNARY_CODE
 from ..errors import AlgorithmError, ShapeError
 from ._arrays import Array, as_array, dense, dtype_name, empty, find_kernel, real, require_alike, rows_of
 
@@ -51,8 +51,8 @@ def _apply(function: str, x: Any, slope: float = 0.0) -> Array:
 def activation_grad(x: Any, grad: Any, function: str, slope: float = 0.0) -> Array:
     """grad f'(x), the gradient of an activation with respect to its input x, in the memory format of x.
 
-    function: relu, relu6, leaky_relu (whose negative_slope is `slope`), sigmoid, tanh or silu. As in PyTorch, relu lets
-    nothing through at 0, and relu6 nothing at 6.
+    function: relu, relu6, leaky_relu (whose negative_slope is `slope`), sigmoid, tanh, silu, hard_sigmoid or hard_swish. As
+    in PyTorch, relu lets nothing through at 0, relu6 nothing at 6, hard_sigmoid nothing at -3 and 3.
 
     >>> import numpy as np, fastconv as fc
     >>> fc.ops.activation_grad(np.float32([-1, 2]), np.float32([5, 5]), "relu")
@@ -70,39 +70,6 @@ def activation_grad(x: Any, grad: Any, function: str, slope: float = 0.0) -> Arr
     kernel = find_kernel("activation_grad", view, problem)
     kernel.run(problem, view, dense(given.transpose(axes)), gx, function, real(slope, "slope"))
     return logical_order(gx, axes)
-
-
-def add(x: Any, other: Any, activation: str | None = None) -> Array:
-    """act(x + other) for two arrays of one shape and dtype, in the memory format of x: what ends a residual block.
-
-    activation: None, "relu", "relu6", "silu" or "sigmoid".
-
-    >>> import numpy as np, fastconv as fc
-    >>> fc.ops.add(np.float32([1, -2]), np.float32([1, 1]), "relu")
-    array([2., 0.], dtype=float32)
-    """
-    array, addend = as_array(x, "x"), as_array(other, "other")
-    require_alike(array, addend, "other")
-    if addend.shape != array.shape:
-        raise ShapeError(f"other: expected the shape of x {array.shape}, got {addend.shape}")
-    if activation not in ACTIVATION_CODE:
-        names = ", ".join(str(name) for name in ACTIVATION_CODE)
-        raise AlgorithmError(f"activation: expected one of {names}, got {activation!r}")
-    view, axes = memory_order(array)
-    y = empty(view, view.shape)
-    rows, more, sums = (_wide_rows(part) for part in (view, dense(addend.transpose(axes)), y))
-    problem = ArrayProblem(rows.shape, dtype_name(array.dtype))
-    find_kernel("bias_activation", view, problem).run(problem, rows, None, more, sums, activation)
-    return logical_order(y, axes)
-
-
-_ROW = 4096  # elements: long rows spare loops, several rows share out among threads
-
-
-def _wide_rows(x: Array) -> Array:
-    """The memory of a dense array as (rows, elements), of no meaning."""
-    wide = _ROW if x.size % _ROW == 0 else x.shape[-1] if x.ndim else 1
-    return x.reshape(-1, wide) if x.size else x.reshape(0, 1)
 
 
 def relu(x: Any) -> Array:
@@ -133,6 +100,16 @@ def tanh(x: Any) -> Array:
 def silu(x: Any) -> Array:
     """x sigmoid(x), also called swish."""
     return _apply("silu", x)
+
+
+def hard_sigmoid(x: Any) -> Array:
+    """relu6(x + 3) / 6, a sigmoid of straight lines (torch's hardsigmoid)."""
+    return _apply("hard_sigmoid", x)
+
+
+def hard_swish(x: Any) -> Array:
+    """x relu6(x + 3) / 6, MobileNetV3's silu of straight lines (Howard et al., 2019; torch's hardswish)."""
+    return _apply("hard_swish", x)
 
 
 def _along(op: str, dim: int, *arrays: Array) -> Array:

@@ -31,11 +31,14 @@ def sgd_update(
     momentum: float = 0.0,
     dampening: float = 0.0,
     weight_decay: float = 0.0,
+    l1: float = 0.0,
     nesterov: bool = False,
     first: bool = False,
     low: Array | None = None,
 ) -> None:
     """One step of stochastic gradient descent, torch.optim.SGD's formulas; param and momentum_buffer change in place.
+
+    Every step takes grad + weight_decay param + l1 sign(param) for the gradient (sign(0) = 0).
 
     Args:
         param: float32, or float64 where grad is: the master copy where grad has 16 bits.
@@ -46,15 +49,8 @@ def sgd_update(
 
     Memory formats may be any dense ones, the same for param, momentum_buffer and low.
     """
-    numbers = [
-        real(value, name)
-        for value, name in (
-            (lr, "lr"),
-            (momentum, "momentum"),
-            (dampening, "dampening"),
-            (weight_decay, "weight_decay"),
-        )
-    ]
+    numbers = _reals(lr=lr, momentum=momentum, dampening=dampening)
+    decay = _reals(weight_decay=weight_decay, l1=l1)
     if momentum and momentum_buffer is None:
         raise ShapeError("momentum_buffer: expected an array where momentum is not 0, got None")
     if nesterov and (not momentum or dampening):
@@ -62,7 +58,7 @@ def sgd_update(
     state = momentum_buffer if momentum else None
     arrays, problem = _operands(param, grad, {"momentum_buffer": state}, low)
     kernel = find_kernel("sgd_update", param, problem)
-    kernel.run(problem, *arrays, *numbers, bool(nesterov), bool(first))
+    kernel.run(problem, *arrays, decay, *numbers, bool(nesterov), bool(first))
 
 
 def adam_update(
@@ -76,6 +72,7 @@ def adam_update(
     betas: Sequence[float] = (0.9, 0.999),
     eps: float = 1e-8,
     weight_decay: float = 0.0,
+    l1: float = 0.0,
     decoupled: bool = False,
     low: Array | None = None,
 ) -> None:
@@ -94,12 +91,115 @@ def adam_update(
         raise ShapeError(f"betas: expected a pair of numbers, got {betas!r}") from None
     if not 0 <= beta1 < 1 or not 0 <= beta2 < 1:
         raise ShapeError(f"betas: expected two numbers of at least 0 and below 1, got {betas!r}")
+    numbers = real(lr, "lr"), (beta1, beta2), real(eps, "eps")
+    decay, count = _reals(weight_decay=weight_decay, l1=l1), _step_number(step)
+    arrays, problem = _operands(param, grad, {"exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}, low)
+    find_kernel("adam_update", param, problem).run(problem, *arrays, decay, count, *numbers, bool(decoupled))
+
+
+def adagrad_update(
+    param: Array,
+    grad: Any,
+    state_sum: Array,
+    step: int,
+    *,
+    lr: float = 1e-2,
+    lr_decay: float = 0.0,
+    eps: float = 1e-10,
+    weight_decay: float = 0.0,
+    l1: float = 0.0,
+    low: Array | None = None,
+) -> None:
+    """One step of AdaGrad (Duchi, Hazan and Singer, 2011), torch.optim.Adagrad's formulas; param and state_sum change.
+
+    Args:
+        param, grad, weight_decay, l1, low: as in `sgd_update`.
+        state_sum: like param, at first zero or initial_accumulator_value: the sum of squared gradients.
+        step: 1 for the first step; lr is divided by 1 + (step - 1) lr_decay.
+    """
+    numbers, count = _reals(lr=lr, lr_decay=lr_decay, eps=eps), _step_number(step)
+    arrays, problem = _operands(param, grad, {"state_sum": state_sum}, low)
+    decay = _reals(weight_decay=weight_decay, l1=l1)
+    find_kernel("adagrad_update", param, problem).run(problem, *arrays, decay, count, *numbers)
+
+
+def adadelta_update(
+    param: Array,
+    grad: Any,
+    square_avg: Array,
+    acc_delta: Array,
+    *,
+    lr: float = 1.0,
+    rho: float = 0.9,
+    eps: float = 1e-6,
+    weight_decay: float = 0.0,
+    l1: float = 0.0,
+    low: Array | None = None,
+) -> None:
+    """One step of AdaDelta (Zeiler, 2012), torch.optim.Adadelta's formulas; param and both averages change in place.
+
+    Args:
+        param, grad, weight_decay, l1, low: as in `sgd_update`.
+        square_avg, acc_delta: like param, zero before the first step: averages of squared gradients and squared changes.
+        rho: how much of them a step keeps, in [0, 1].
+    """
+    numbers = _reals(lr=lr, rho=rho, eps=eps)
+    _require_share(rho, "rho")
+    arrays, problem = _operands(param, grad, {"square_avg": square_avg, "acc_delta": acc_delta}, low)
+    decay = _reals(weight_decay=weight_decay, l1=l1)
+    find_kernel("adadelta_update", param, problem).run(problem, *arrays, decay, *numbers)
+
+
+def rmsprop_update(
+    param: Array,
+    grad: Any,
+    square_avg: Array,
+    grad_avg: Array | None = None,
+    momentum_buffer: Array | None = None,
+    *,
+    lr: float = 1e-2,
+    alpha: float = 0.99,
+    eps: float = 1e-8,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    l1: float = 0.0,
+    low: Array | None = None,
+) -> None:
+    """One step of RMSprop (Hinton's lecture 6 of 2012), torch.optim.RMSprop's formulas; param and the state change.
+
+    Args:
+        param, grad, weight_decay, l1, low: as in `sgd_update`.
+        square_avg: like param, zero before the first step.
+        grad_avg: likewise, or None: given, the step is the centered one, which divides by the gradient's deviation
+            (Graves, "Generating sequences with recurrent neural networks", 2013). A square of it below 0, which rounding
+            may leave, counts as 0.
+        momentum_buffer: likewise; needed where momentum is not 0.
+        alpha: how much of the averages a step keeps, in [0, 1].
+    """
+    numbers = _reals(lr=lr, alpha=alpha, eps=eps, momentum=momentum)
+    _require_share(alpha, "alpha")
+    if momentum and momentum_buffer is None:
+        raise ShapeError("momentum_buffer: expected an array where momentum is not 0, got None")
+    state = {"square_avg": square_avg, "grad_avg": grad_avg, "momentum_buffer": momentum_buffer if momentum else None}
+    arrays, problem = _operands(param, grad, state, low)
+    decay = _reals(weight_decay=weight_decay, l1=l1)
+    find_kernel("rmsprop_update", param, problem).run(problem, *arrays, decay, *numbers)
+
+
+def _reals(**named: Any) -> tuple[float, ...]:
+    return tuple(real(value, name) for name, value in named.items())
+
+
+def _require_share(value: float, name: str) -> None:
+    if not 0 <= value <= 1:
+        raise ShapeError(f"{name}: expected a number in [0, 1], got {value!r}")
+
+
+def _step_number(step: Any) -> int:
     count = operator.index(step)
     if count < 1:
         raise ShapeError(f"step: expected at least 1, got {step}")
-    numbers = real(lr, "lr"), (beta1, beta2), real(eps, "eps"), real(weight_decay, "weight_decay")
-    arrays, problem = _operands(param, grad, {"exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}, low)
-    find_kernel("adam_update", param, problem).run(problem, *arrays, count, *numbers, bool(decoupled))
+    return count
 
 
 def _operands(

@@ -191,7 +191,24 @@ def test_an_unwritten_or_wrong_element_is_found(monkeypatch):
 
 @needs_executor
 @pytest.mark.parametrize(
-    "op", ["batch_norm_grad", "avg_pool2d", "cross_entropy", "adam_update", "linear", "softmax_grad"]
+    "op",
+    [
+        "batch_norm_grad",
+        "avg_pool2d",
+        "cross_entropy",
+        "adam_update",
+        "rmsprop_update",
+        "adagrad_update",
+        "adadelta_update",
+        "max_unpool2d",
+        "max_unpool2d_grad",
+        "resample",
+        "loss",
+        "loss_grad",
+        "scale_channels_grad",
+        "linear",
+        "softmax_grad",
+    ],
 )
 def test_correctness_of_the_rest_in_the_executor(op):
     pytest.importorskip("torch")

@@ -92,8 +92,8 @@ def norm_cases(at_end, code, kind, compute):
             _core.softmax_grad(code, x, grad, y, flag)
             for reduction in (0, 2):
                 loss = guarded(np.ones(1 if reduction else rows, kind), at_end)
-                _core.cross_entropy(code, x, target, -100, float(flag), reduction, loss)
-                _core.cross_entropy_grad(code, loss, x, target, -100, float(flag), reduction, y)
+                _core.cross_entropy(code, x, target, scale, -100, float(flag), reduction, loss)
+                _core.cross_entropy_grad(code, loss, x, target, scale, -100, float(flag), reduction, y)
 
 
 def elementwise_cases(at_end, code, kind, compute):
@@ -108,8 +108,22 @@ def elementwise_cases(at_end, code, kind, compute):
         _core.dropout(code, x, y, 1 << 31, 2.0, 1, 2)
         for name, target in cpu.DTYPE_CODE.items():
             _core.cast(code, target, x, guarded(np.ones((rows, channels), numpy_dtype(name)), at_end))
-        _core.sgd(code, param, grad, first, y, 0.1, 0.9, 1.0, 0.1, True, False)
-        _core.adam(code, param, grad, first, second, y, 0.1, 0.1, 0.9, 0.1, 1.0, 1e-8, 0.0, 1.0)
+        _core.sgd(code, param, grad, first, y, 0.1, 0.1, 0.1, 0.9, 1.0, True, False)
+        _core.adam(code, param, grad, first, second, y, 0.0, 0.1, 0.1, 0.1, 0.9, 0.1, 1.0, 1e-8, 1.0)
+        _core.adagrad(code, param, grad, first, y, 0.1, 0.1, 0.1, 1e-8)
+        _core.adadelta(code, param, grad, first, second, y, 0.1, 0.1, 0.1, 0.9, 0.1, 1e-8)
+        third = guarded(np.ones((rows, channels), compute), at_end)
+        _core.rmsprop(code, param, grad, first, second, third, y, 0.1, 0.1, 0.1, 0.9, 0.1, 1e-8, 0.5)
+        for loss, reduction in product(cpu.LOSS_CODE.values(), cpu.REDUCTION_CODE.values()):
+            result = guarded(np.ones(1 if reduction else x.size, kind), at_end)
+            _core.loss(code, loss, x, grad, x, grad, reduction, result)
+            _core.loss_grad(code, loss, result, x, grad, x, grad, reduction, y)
+        images, scale = (
+            guarded(np.ones((2, rows, channels), kind), at_end),
+            guarded(np.ones((2, channels), kind), at_end),
+        )
+        _core.scale_channels(code, images, scale, guarded(images, at_end))
+        _core.scale_channels_grad(code, images, images, scale, guarded(images, at_end), guarded(scale, at_end))
 
 
 def pool_cases(at_end, code, kind, compute):

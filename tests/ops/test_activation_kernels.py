@@ -27,6 +27,8 @@ GRADIENTS = {
     "sigmoid": lambda x: np.exp(-abs(x)) / (1 + np.exp(-abs(x))) ** 2,
     "tanh": lambda x: 1 / np.cosh(x) ** 2,
     "silu": lambda x: sigmoid(x) * (1 + x * sigmoid(-x)),
+    "hard_sigmoid": lambda x: (abs(x) < 3) / 6,
+    "hard_swish": lambda x: np.where(abs(x) < 3, x / 3 + 0.5, x >= 3),
 }
 
 
@@ -49,11 +51,11 @@ def test_activations_and_their_gradients(name, dtype, device):
 def test_nan_and_infinity(name, device):
     x = np.float32([np.nan, np.inf])
     y = device.get(getattr(fc.ops, name)(device.put(x)))
-    assert np.isnan(y[0]) and y[1] == {"relu6": 6, "sigmoid": 1, "tanh": 1}.get(name, np.inf)
+    assert np.isnan(y[0]) and y[1] == {"relu6": 6, "sigmoid": 1, "tanh": 1, "hard_sigmoid": 1}.get(name, np.inf)
     grad = device.put(np.ones(2, np.float32))
     gx = device.get(fc.ops.activation_grad(device.put(x), grad, name, 0.5))
     # PyTorch's: at NaN the clipped ones hand the gradient on, leaky_relu its slope, the smooth ones NaN.
-    at_nan = {"relu": 1, "relu6": 1, "leaky_relu": 0.5}.get(name, np.nan)
+    at_nan = {"relu": 1, "relu6": 1, "leaky_relu": 0.5, "hard_sigmoid": 0, "hard_swish": 1}.get(name, np.nan)
     np.testing.assert_array_equal(gx[0], np.float32(at_nan))
 
 

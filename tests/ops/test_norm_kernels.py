@@ -278,10 +278,12 @@ def test_a_target_that_is_no_class_is_nan_and_reads_nothing(ops):
     put, get, name = ops.device.put, ops.device.get, ops.device.name
     x, target = put(normal((2, 5), 0, "float32")), put(np.array([7, 1]))
     losses, problem = put(np.zeros(2, np.float32)), ArrayProblem((2, 5), "float32")
-    registry.choose("cross_entropy", name, problem).kernel.run(problem, x, target, -100, 0.0, "none", losses)
+    registry.choose("cross_entropy", name, problem).kernel.run(problem, x, target, None, -100, 0.0, "none", losses)
     assert np.isnan(get(losses)[0]) and np.isfinite(get(losses)[1])
     grad, dx = put(np.ones(2, np.float32)), put(np.zeros((2, 5), np.float32))
-    registry.choose("cross_entropy_grad", name, problem).kernel.run(problem, grad, x, target, -100, 0.0, "none", dx)
+    registry.choose("cross_entropy_grad", name, problem).kernel.run(
+        problem, grad, x, target, None, -100, 0.0, "none", dx
+    )
     assert np.isnan(get(dx)[0]).all() and np.isfinite(get(dx)[1]).all()
 
 

@@ -48,6 +48,8 @@ FUNCTIONS = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "tanh": np.tanh,
     "silu": lambda x: x / (1 + np.exp(-x)),
+    "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
+    "hard_swish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
 }
 
 
@@ -60,7 +62,7 @@ def test_activations(name, dtype, isa):
     close(getattr(fc.ops, name)(x), exact, dtype, scale=2)
     special = np.array([np.nan, np.inf], np.float32).astype(x.dtype)
     y = getattr(fc.ops, name)(special).astype(np.float64)
-    assert np.isnan(y[0]) and y[1] == {"relu6": 6, "sigmoid": 1, "tanh": 1}.get(name, np.inf)
+    assert np.isnan(y[0]) and y[1] == {"relu6": 6, "sigmoid": 1, "tanh": 1, "hard_sigmoid": 1}.get(name, np.inf)
 
 
 def test_activations_keep_shape_and_format(device):

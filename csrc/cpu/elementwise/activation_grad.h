@@ -1,7 +1,8 @@
 // gx[i] = grad[i] f'(x[i]) over contiguous memory; f as in unary.h. gx may be the memory of x or grad.
 //
-// Where f' jumps, or x is NaN, it takes PyTorch's side: relu lets nothing through at 0, relu6 nothing at 6; at NaN both
-// hand grad on and leaky_relu its slope. The smooth ones are NaN there.
+// Where f' jumps, or x is NaN, it takes PyTorch's side: relu lets nothing through at 0, relu6 nothing at 6,
+// hard_sigmoid nothing at -3 and 3, hard_swish nothing at -3 and all at 3; at NaN the first two hand grad on,
+// leaky_relu its slope, hard_sigmoid nothing. The others are NaN there.
 #pragma once
 
 #include "cpu/elementwise/elementwise_args.h"
@@ -34,6 +35,14 @@ FC_INLINE typename Vec<T>::Reg slope_times(typename Vec<T>::Reg x, typename Vec<
       const typename V::Mask positive = V::gt(x, zero);
       const typename V::Reg rest = V::fma(x, V::blend(positive, smaller, larger), V::set1(1));
       return V::mul(grad, V::mul(V::blend(positive, larger, smaller), rest));
+    }
+    case Unary::kHardSigmoid: {
+      const typename V::Reg rising = V::blend(V::gt(V::set1(3), x), V::div(grad, V::set1(6)), zero);
+      return V::blend(V::gt(x, V::set1(-3)), rising, zero);
+    }
+    case Unary::kHardSwish: {
+      const typename V::Reg rise = V::mul(grad, V::add(V::div(x, V::set1(3)), V::set1(T(0.5))));
+      return V::blend(V::le(x, V::set1(-3)), zero, V::blend(V::gt(V::set1(3), x), rise, grad));
     }
   }
   return grad;

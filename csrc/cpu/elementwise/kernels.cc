@@ -3,7 +3,9 @@
 #include "cpu/elementwise/bias_activation.h"
 #include "cpu/elementwise/cast.h"
 #include "cpu/elementwise/dropout.h"
+#include "cpu/elementwise/loss.h"
 #include "cpu/elementwise/optimizer.h"
+#include "cpu/elementwise/scale_channels.h"
 #include "cpu/elementwise/unary.h"
 
 namespace fastconv::FC_ISA {
@@ -16,7 +18,14 @@ constexpr ElementwiseKernels kernels_of() {
           dropout<S>,
           {cast<S, float>, cast<S, Half>, cast<S, BFloat16>, cast<S, double>},
           sgd<S>,
-          adam<S>};
+          adam<S>,
+          adagrad<S>,
+          adadelta<S>,
+          rmsprop<S>,
+          loss<S>,
+          loss_grad<S>,
+          scale_channels<S>,
+          scale_channels_grad<S>};
 }
 extern const ElementwiseKernels elementwise_kernels[kDTypeCount] = {kernels_of<float>(), kernels_of<Half>(),
                                                                     kernels_of<BFloat16>(), kernels_of<double>()};

@@ -9,6 +9,13 @@ namespace fastconv::FC_ISA {
 FC_INLINE float tanh_of(float x) { return ::tanhf(x); }
 FC_INLINE double tanh_of(double x) { return ::tanh(x); }
 
+// relu6(x + 3) / 6.
+template <class T>
+FC_INLINE typename Vec<T>::Reg hard_sigmoid(typename Vec<T>::Reg x) {
+  using V = Vec<T>;
+  return V::div(activate<T>(V::add(x, V::set1(3)), Activation::kReLU6), V::set1(6));
+}
+
 template <class T>
 FC_INLINE typename Vec<T>::Reg apply(typename Vec<T>::Reg x, Unary function, T slope) {
   using V = Vec<T>;
@@ -25,6 +32,8 @@ FC_INLINE typename Vec<T>::Reg apply(typename Vec<T>::Reg x, Unary function, T s
       for (T& lane : lanes) lane = tanh_of(lane);
       return V::load(lanes);
     }
+    case Unary::kHardSigmoid: return hard_sigmoid<T>(x);
+    case Unary::kHardSwish: return V::mul(x, hard_sigmoid<T>(x));
   }
   return x;
 }

@@ -2,6 +2,7 @@
 // softmax.h and cross_entropy.h. All work on rows of contiguous channels.
 #pragma once
 
+#include "cpu/elementwise/elementwise_args.h"
 #include "cpu/runtime/thread_pool.h"
 #include "dtype.h"
 #include "problem.h"
@@ -73,12 +74,11 @@ struct SoftmaxGradArgs {
 };
 using SoftmaxGradKernel = void (*)(ThreadPool& pool, const SoftmaxGradArgs& args);
 
-enum class LossReduction : int { kNone = 0, kSum = 1, kMean = 2 };
-
 struct CrossEntropyArgs {
   int64_t rows, channels;
   const void* x;
   const int64_t* target;  // [rows]
+  const void* weight;     // [channels] in the compute type, or null
   int64_t ignore_index;
   double smoothing;
   LossReduction reduction;

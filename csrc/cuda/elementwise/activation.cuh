@@ -4,8 +4,9 @@
 //   activation_grad  gx[i] = grad[i] f'(x[i])
 //   bias_activation  y[i][c] = f(x[i][c] + bias[c] + residual[i][c])   over rows of channels
 //
-// y and gx may be the memory of x, grad or residual. NaN goes through f; in f' it takes the side that keeps grad, as in
-// PyTorch. A thread takes `width` elements of every so many; what f is gets asked once for all of them.
+// y and gx may be the memory of x, grad or residual. NaN goes through f; in f' it takes PyTorch's side, as in
+// cpu/elementwise/activation_grad.h. A thread takes `width` elements of every so many; what f is gets asked once for
+// all of them.
 #pragma once
 
 #include "cuda/conv/epilogue.cuh"
@@ -17,10 +18,16 @@ namespace fastconv {
 inline constexpr int kElementwiseThreads = 256;
 
 // fastconv.backends.cpu.UNARY_CODE
-enum class Unary : int { kReLU, kReLU6, kSiLU, kSigmoid, kLeakyReLU, kTanh };
+enum class Unary : int { kReLU, kReLU6, kSiLU, kSigmoid, kLeakyReLU, kTanh, kHardSigmoid, kHardSwish };
 
 FC_DEVICE float hyperbolic_tangent(float x) { return tanhf(x); }
 FC_DEVICE double hyperbolic_tangent(double x) { return tanh(x); }
+
+// relu6(x + 3) / 6
+template <class C>
+FC_DEVICE C hard_sigmoid(C x) {
+  return activate(int(Activation::kReLU6), x + C(3)) / C(6);
+}
 
 template <int width, class C, class F>
 FC_DEVICE void for_each(C (&values)[width], F f) {
@@ -44,6 +51,8 @@ __global__ void __launch_bounds__(kElementwiseThreads)
       case Unary::kSigmoid: for_each(v, [](C x, int) { return activate(int(Activation::kSigmoid), x); }); break;
       case Unary::kLeakyReLU: for_each(v, [=](C x, int) { return x > C(0) ? x : x * slope; }); break;
       case Unary::kTanh: for_each(v, [](C x, int) { return hyperbolic_tangent(x); }); break;
+      case Unary::kHardSigmoid: for_each(v, [](C x, int) { return hard_sigmoid(x); }); break;
+      case Unary::kHardSwish: for_each(v, [](C x, int) { return x * hard_sigmoid(x); }); break;
     }
 #pragma unroll
     for (int j = 0; j < width; ++j) pack.at[j] = from_compute<T>(v[j]);
@@ -82,6 +91,13 @@ __global__ void __launch_bounds__(kElementwiseThreads)
       case Unary::kSigmoid: for_each(v, [&](C x, int j) { return given(j) * bell(x); }); break;
       case Unary::kLeakyReLU: for_each(v, [&](C x, int j) { return x > C(0) ? given(j) : given(j) * slope; }); break;
       case Unary::kTanh: for_each(v, [&](C x, int j) { return given(j) * (C(4) * bell(C(2) * x)); }); break;
+      case Unary::kHardSigmoid:
+        for_each(v, [&](C x, int j) { return x > C(-3) && x < C(3) ? given(j) / C(6) : C(0); });
+        break;
+      case Unary::kHardSwish:
+        for_each(
+            v, [&](C x, int j) { return x <= C(-3) ? C(0) : (x < C(3) ? given(j) * (x / C(3) + C(0.5)) : given(j)); });
+        break;
     }
 #pragma unroll
     for (int j = 0; j < width; ++j) pack.at[j] = from_compute<T>(v[j]);

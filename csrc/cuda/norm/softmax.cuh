@@ -2,11 +2,12 @@
 //
 //   softmax_rows            y = e^(x - m) / sum e^(x - m), or x - m - log sum e^(x - m); m the row's maximum
 //   softmax_rows_gradient   dx = y (g - sum g y), or g - e^y sum g
-//   cross_entropy_rows      loss = log sum e^(x - m) - (1 - s) (x[t] - m) - s / n sum (x - m), t the target's class,
-//                           s the label smoothing; 0 where t is ignore_index; NaN where t is no class
-//   cross_entropy_gradient  dx = (e^(x - m) / sum e^(x - m) - (1 - s) [i = t] - s / n) g
-//   reduce_losses           the sum of losses or their mean over the targets that are not ignored, and how many those
-//   are
+//   cross_entropy_rows      loss = a log sum e^(x - m) - (1 - s) w[t] (x[t] - m) - s / n sum w (x - m), t the target's
+//                           class, s the label smoothing, w the classes' weights, 1 where null, and
+//                           a = (1 - s) w[t] + s / n sum w; 0 where t is ignore_index; NaN where t is no class
+//   cross_entropy_gradient  dx = (a e^(x - m) / sum e^(x - m) - (1 - s) w[t] [i = t] - s / n w) g
+//   reduce_losses           the sum of losses or their mean, which divides by the sum of w[t] over the targets that are
+//                           not ignored, and that sum
 //
 // A row has kThreads threads, a warp's or a block's, chosen by n alone; lane i takes elements i, i + kThreads, ... of
 // it, and lanes are added in a tree: the order of additions does not depend on the number of rows. The row is read
@@ -99,8 +100,8 @@ __global__ void __launch_bounds__(kSoftmaxThreads, 4)
 // Loss: T where each row's loss is the result, the compute type where they are still to be added.
 template <class T, class Loss, int kThreads>
 __global__ void __launch_bounds__(kSoftmaxThreads, 4)
-    cross_entropy_rows(const T* x, const int64_t* target, Loss* losses, int64_t rows, int64_t n, int64_t ignore_index,
-                       Compute<T> smoothing) {
+    cross_entropy_rows(const T* x, const int64_t* target, const Compute<T>* weight, Loss* losses, int64_t rows,
+                       int64_t n, int64_t ignore_index, Compute<T> smoothing) {
   using C = Compute<T>;
   FC_SHARED(C, of_warps, [kSoftmaxThreads / 32]);
   const int64_t row = row_of_group<kThreads>();
@@ -116,29 +117,35 @@ __global__ void __launch_bounds__(kSoftmaxThreads, 4)
   C most = -infinity<C>();
   for (int64_t i = lane; i < n; i += kThreads) most = larger(most, to_compute(x[i]));
   most = combine_row<kThreads, true>(most, of_warps);
-  C sum = 0, shifted_sum = 0;
+  C sum = 0, shifted_sum = 0, all = 0;
   for (int64_t i = lane; i < n; i += kThreads) {
-    const C shifted = to_compute(x[i]) - most;
+    const C shifted = to_compute(x[i]) - most, share = weight && smoothing != C(0) ? weight[i] : C(1);
     sum += exponential(shifted);
-    shifted_sum += shifted;
+    shifted_sum = multiply_add(share, shifted, shifted_sum);
+    all += share;
   }
   sum = combine_row<kThreads, false>(sum, of_warps);
-  C loss = logarithm(sum);
-  if (smoothing != C(0))  // else a logit of -Inf would make the loss NaN: 0 x Inf
-    loss = multiply_add(-smoothing / C(n), combine_row<kThreads, false>(shifted_sum, of_warps), loss);
+  const bool is_class = t >= 0 && t < n;
+  const C own = (C(1) - smoothing) * (weight && is_class ? weight[t] : C(1));
+  C loss = own * logarithm(sum);
+  if (smoothing != C(0)) {  // else a logit of -Inf would make the loss NaN: 0 x Inf
+    const C each = smoothing / C(n);
+    const C rest = combine_row<kThreads, false>(all, of_warps) * logarithm(sum);
+    loss = multiply_add(each, rest - combine_row<kThreads, false>(shifted_sum, of_warps), loss);
+  }
   if (lane == 0) {
-    const bool is_class = t >= 0 && t < n;
     const C of_target = is_class ? to_compute(x[t]) - most : infinity<C>() - infinity<C>();
-    losses[row] = from_compute<Loss>(multiply_add(-(C(1) - smoothing), of_target, loss));
+    losses[row] = from_compute<Loss>(multiply_add(-own, of_target, loss));
   }
 }
 
-// grad: the gradient of each row's loss, or of the one loss where kReduced; then counted, where not null, is the number
-// of targets that the mean was taken over.
+// grad: the gradient of each row's loss, or of the one loss where kReduced; then counted, where not null, is what the
+// mean divided by.
 template <class T, int kThreads, bool kReduced>
 __global__ void __launch_bounds__(kSoftmaxThreads, 4)
-    cross_entropy_gradient(const T* grad, const T* x, const int64_t* target, const Compute<T>* counted, T* dx,
-                           int64_t rows, int64_t n, int64_t ignore_index, Compute<T> smoothing) {
+    cross_entropy_gradient(const T* grad, const T* x, const int64_t* target, const Compute<T>* weight,
+                           const Compute<T>* counted, T* dx, int64_t rows, int64_t n, int64_t ignore_index,
+                           Compute<T> smoothing) {
   using C = Compute<T>;
   FC_SHARED(C, of_warps, [kSoftmaxThreads / 32]);
   const int64_t row = row_of_group<kThreads>();
@@ -155,35 +162,42 @@ __global__ void __launch_bounds__(kSoftmaxThreads, 4)
   C most = -infinity<C>();
   for (int64_t i = lane; i < n; i += kThreads) most = larger(most, to_compute(x[i]));
   most = combine_row<kThreads, true>(most, of_warps);
-  C sum = 0;
-  for (int64_t i = lane; i < n; i += kThreads) sum += exponential(to_compute(x[i]) - most);
+  C sum = 0, all = 0;
+  for (int64_t i = lane; i < n; i += kThreads) {
+    sum += exponential(to_compute(x[i]) - most);
+    all += weight && smoothing != C(0) ? weight[i] : C(1);
+  }
   sum = combine_row<kThreads, false>(sum, of_warps);
+  all = combine_row<kThreads, false>(all, of_warps);
   C g = to_compute(grad[kReduced ? 0 : row]);
   if (kReduced && counted) g /= *counted;
-  if (!(t >= 0 && t < n)) g = infinity<C>() - infinity<C>();
-  const C others = smoothing / C(n);
+  const bool is_class = t >= 0 && t < n;
+  if (!is_class) g = infinity<C>() - infinity<C>();
+  const C own = (C(1) - smoothing) * (weight && is_class ? weight[t] : C(1)), each = smoothing / C(n);
+  all = multiply_add(each, all, own);
   for (int64_t i = lane; i < n; i += kThreads) {
-    const C probability = exponential(to_compute(x[i]) - most) / sum;
-    dx[i] = from_compute<T>((probability - (i == t ? C(1) - smoothing + others : others)) * g);
+    const C probability = exponential(to_compute(x[i]) - most) / sum, share = each * (weight ? weight[i] : C(1));
+    dx[i] = from_compute<T>((all * probability - (i == t ? own + share : share)) * g);
   }
 }
 
-// result = sum of losses, over `counted` targets that are not ignored where kMean (0 / 0 = NaN if there are none, as in
-// PyTorch); counted, where not null, receives their number. losses may be null for the number alone. One block: thread
-// i adds elements i, i + 256, ..., then a tree.
+// result = sum of losses, where kMean over `counted`, the targets that are not ignored, each as its class's weight
+// (0 / 0 = NaN if there are none, as in PyTorch); counted, where not null, receives that. losses may be null for it
+// alone. One block: thread i adds elements i, i + 256, ..., then a tree, and counts in double.
 template <class T, bool kMean>
 __global__ void __launch_bounds__(kSoftmaxThreads, 4)
-    reduce_losses(const Compute<T>* losses, const int64_t* target, T* result, Compute<T>* counted, int64_t rows,
-                  int64_t ignore_index) {
+    reduce_losses(const Compute<T>* losses, const int64_t* target, const Compute<T>* weight, T* result,
+                  Compute<T>* counted, int64_t rows, int64_t n, int64_t ignore_index) {
   using C = Compute<T>;
   FC_SHARED(C, sums, [kSoftmaxThreads]);
-  FC_SHARED(int64_t, counts, [kSoftmaxThreads]);
+  FC_SHARED(double, counts, [kSoftmaxThreads]);
   const int thread = int(threadIdx.x);
   C sum = 0;
-  int64_t count = 0;
+  double count = 0;
   for (int64_t row = thread; row < rows; row += kSoftmaxThreads) {
     if (losses) sum += losses[row];
-    count += target[row] != ignore_index;
+    const int64_t t = target[row];
+    if (t != ignore_index) count += weight && t >= 0 && t < n ? double(weight[t]) : 1.0;
   }
   sums[thread] = sum;
   counts[thread] = count;

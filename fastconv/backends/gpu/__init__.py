@@ -6,13 +6,41 @@ its operations may ask for.
 
 from __future__ import annotations
 
-from . import activation, conv, depthwise, dropout, elementwise, norm, optimizer, pool, resample, stem, unpool
+from . import (
+    activation,
+    conv,
+    depthwise,
+    dropout,
+    elementwise,
+    loss,
+    norm,
+    optimizer,
+    pool,
+    resample,
+    scale_channels,
+    stem,
+    unpool,
+)
 from .device import Device
 from .source import KernelSource
 
 __all__ = ["Device", "KernelSource", "catalog", "register_on"]
 
-_FAMILIES = (activation, conv, depthwise, dropout, elementwise, norm, optimizer, pool, resample, stem, unpool)
+_FAMILIES = (
+    activation,
+    conv,
+    depthwise,
+    dropout,
+    elementwise,
+    loss,
+    norm,
+    optimizer,
+    pool,
+    resample,
+    scale_channels,
+    stem,
+    unpool,
+)
 
 
 def catalog() -> list[KernelSource]:

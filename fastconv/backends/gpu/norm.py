@@ -278,24 +278,32 @@ def _softmax_grad_run(log: bool, device: Device, problem: Any, y: Any, grad: Any
 
 
 def _cross_entropy_run(
-    device: Device, problem: Any, x: Any, target: Any, ignore_index: int, smoothing: float, reduction: str, y: Any
+    device: Device,
+    problem: Any,
+    x: Any,
+    target: Any,
+    weight: Any,
+    ignore_index: int,
+    smoothing: float,
+    reduction: str,
+    y: Any,
 ) -> None:
     """y: a loss a row for the reduction "none", else one number, () shaped."""
     rows, n = x.shape
     kind, threads = _compute_type(problem.dtype), row_threads(n)
     reduced = reduction != "none"
     losses = device.empty((rows,), kind) if reduced else y
+    sizes = np.int64(rows), np.int64(n), np.int64(ignore_index)
     if rows:
         device.launch(
             _cross_entropy(problem.dtype, threads, reduced),
             _softmax_grid(rows, threads),
             (_THREADS, 1, 1),
-            (x, target, losses, np.int64(rows), np.int64(n), np.int64(ignore_index), kind(smoothing)),
+            (x, target, weight, losses, *sizes, kind(smoothing)),
         )
     if reduced:
         kernel = _reduce_losses(problem.dtype, reduction == "mean")
-        arguments = (losses, target, y, None, np.int64(rows), np.int64(ignore_index))
-        device.launch(kernel, (1, 1, 1), (_THREADS, 1, 1), arguments)
+        device.launch(kernel, (1, 1, 1), (_THREADS, 1, 1), (losses, target, weight, y, None, *sizes))
 
 
 def _cross_entropy_grad_run(
@@ -304,6 +312,7 @@ def _cross_entropy_grad_run(
     grad: Any,
     x: Any,
     target: Any,
+    weight: Any,
     ignore_index: int,
     smoothing: float,
     reduction: str,
@@ -314,17 +323,17 @@ def _cross_entropy_grad_run(
     if x.size == 0:
         return
     kind, threads = _compute_type(problem.dtype), row_threads(n)
+    sizes = np.int64(rows), np.int64(n), np.int64(ignore_index)
     counted = None
     if reduction == "mean":
         counted = device.empty((1,), kind)
-        arguments = (None, target, None, counted, np.int64(rows), np.int64(ignore_index))
-        device.launch(_reduce_losses(problem.dtype, True), (1, 1, 1), (_THREADS, 1, 1), arguments)
-    sizes = np.int64(rows), np.int64(n)
+        kernel = _reduce_losses(problem.dtype, True)
+        device.launch(kernel, (1, 1, 1), (_THREADS, 1, 1), (None, target, weight, None, counted, *sizes))
     device.launch(
         _cross_entropy_gradient(problem.dtype, threads, reduction != "none"),
         _softmax_grid(rows, threads),
         (_THREADS, 1, 1),
-        (grad, x, target, counted, dx, *sizes, np.int64(ignore_index), kind(smoothing)),
+        (grad, x, target, weight, counted, dx, *sizes, kind(smoothing)),
     )
 
 

@@ -1,15 +1,16 @@
-"""Steps of SGD and Adam: parameters and their state updated in place, in one pass over memory."""
+"""Steps of the optimizers: parameters and their state updated in place, in one pass over memory."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..array_memory import address_of
-from ..cpu_elementwise import adam_scalars
+from ..cpu_optimizer import adadelta_scalars, adagrad_scalars, adam_scalars, rmsprop_scalars
 from ..registry import Kernel, register
 from .device import CPP_TYPE, Device, blocks
 from .source import KernelSource
@@ -46,38 +47,47 @@ def _sgd(
     grad: Any,
     velocity: Any,
     low: Any,
+    decay: tuple[float, float],
     lr: float,
     momentum: float,
     dampening: float,
-    weight_decay: float,
     nesterov: bool,
     first: bool,
 ) -> None:
-    step = _scalars(problem.dtype, lr, momentum, 1 - dampening, weight_decay) + struct.pack("<2i", first, nesterov)
+    step = _scalars(problem.dtype, *decay, lr, momentum, 1 - dampening) + struct.pack("<2i", first, nesterov)
     _launch(device, "sgd", problem.dtype, (param, grad, velocity, low), step)
 
 
-def _adam(
-    device: Device,
-    problem: Any,
-    param: Any,
-    grad: Any,
-    mean: Any,
-    square: Any,
-    low: Any,
-    *step: Any,
+def _step(
+    device: Device, problem: Any, name: str, scalars: Callable[..., tuple[float, ...]], arrays: int, *arguments: Any
 ) -> None:
-    scalars = _scalars(problem.dtype, *adam_scalars(*step))
-    _launch(device, "adam", problem.dtype, (param, grad, mean, square, low), scalars)
+    """A step whose scalars are those of the CPU's kernel, in the same order; so many `arguments` are arrays."""
+    step = _scalars(problem.dtype, *scalars(*arguments[arrays:]))
+    _launch(device, name, problem.dtype, arguments[:arrays], step)
+
+
+# The optimizer, its scalars, and its arrays: the parameters, the gradient, state, low.
+_STEPS: tuple[tuple[str, Callable[..., tuple[float, ...]], int], ...] = (
+    ("adam", adam_scalars, 5),
+    ("adagrad", adagrad_scalars, 4),
+    ("adadelta", adadelta_scalars, 5),
+    ("rmsprop", rmsprop_scalars, 6),
+)
 
 
 def register_on(device: Device) -> None:
     """Rows for one device."""
     register(Kernel("sgd_update", device.name, "vector", partial(_sgd, device)))
-    register(Kernel("adam_update", device.name, "vector", partial(_adam, device)))
+    for name, scalars, arrays in _STEPS:
+
+        def run(problem: Any, *arguments: Any, name: str = name, scalars: Any = scalars, arrays: int = arrays) -> None:
+            _step(device, problem, name, scalars, arrays, *arguments)
+
+        register(Kernel(f"{name}_update", device.name, "vector", run))
 
 
 def instances() -> list[KernelSource]:
     """Every kernel of this family."""
     widths = [(dtype, width) for dtype, most in _PER_VECTOR.items() for width in (most, 1)]
-    return [_kernel(name, dtype, width) for name in ("sgd", "adam") for dtype, width in widths]
+    names = ("sgd", *(name for name, _, _ in _STEPS))
+    return [_kernel(name, dtype, width) for name in names for dtype, width in widths]
