@@ -15,6 +15,8 @@ RNG = np.random.default_rng(0)
 X = integers((2, 6, 9, 8), 0, "float32")
 REAL = (RNG.standard_normal((2, 6, 9, 8)) * 2).astype(np.float32)
 VECTORS = [RNG.uniform(0.5, 1.5, 6).astype(np.float32) for _ in range(4)]
+LABELS_OF_PIXELS = (REAL[::-1] > 0).astype(np.float32)
+PIXEL_WEIGHTS = RNG.uniform(0.5, 2, (9, 8)).astype(np.float32)
 LABELS = RNG.integers(0, 6, (2, 9, 8))
 
 
@@ -61,6 +63,34 @@ CASES = {
     ),
     "cat": (lambda a, b: F.cat([a, b], 1), lambda a, b: torch.cat([a, b], 1), (X, X[:, :2]), (), True),
     "flatten": (F.flatten, torch.flatten, (X,), (1,), True),
+    "mse_loss": (F.mse_loss, T.mse_loss, (REAL, X), (), False),
+    "binary_cross_entropy_with_logits": (
+        lambda x: F.binary_cross_entropy_with_logits(x, LABELS_OF_PIXELS, pos_weight=np.float32(PIXEL_WEIGHTS)),
+        lambda x: T.binary_cross_entropy_with_logits(
+            x, torch.tensor(LABELS_OF_PIXELS), pos_weight=torch.tensor(PIXEL_WEIGHTS)
+        ),
+        (REAL,),
+        (),
+        False,
+    ),
+    "binary_cross_entropy": (
+        lambda x: F.binary_cross_entropy(F.sigmoid(x), LABELS_OF_PIXELS, reduction="sum"),
+        lambda x: T.binary_cross_entropy(torch.sigmoid(x), torch.tensor(LABELS_OF_PIXELS), reduction="sum"),
+        (REAL / 4,),
+        (),
+        False,
+    ),
+    "cross_entropy, class weights": (
+        lambda x: F.cross_entropy(x, LABELS, VECTORS[0], label_smoothing=0.1),
+        lambda x: T.cross_entropy(x, torch.tensor(LABELS), torch.tensor(VECTORS[0]), label_smoothing=0.1),
+        (REAL,),
+        (),
+        False,
+    ),
+    "hard_sigmoid": (F.hard_sigmoid, T.hardsigmoid, (REAL,), (), False),
+    "hard_swish": (F.hard_swish, T.hardswish, (REAL,), (), False),
+    "max_pool1d": (F.max_pool1d, T.max_pool1d, (X[0],), (3, 2, 1), True),
+    "avg_pool1d": (F.avg_pool1d, T.avg_pool1d, (REAL[0],), (3, 2, 1), False),
     "cross_entropy": (
         lambda x: F.cross_entropy(x, LABELS, ignore_index=2, label_smoothing=0.1),
         lambda x: T.cross_entropy(x, torch.tensor(LABELS), ignore_index=2, label_smoothing=0.1),

@@ -8,7 +8,7 @@ from .container import Concat, ModuleList, Residual
 from .conv import Conv2d, ConvTranspose2d
 from .fusion import fuse
 from .linear import Flatten, Linear
-from .loss import CrossEntropyLoss
+from .loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from .module import Identity, Module, Parameter, Sequential, chain
 from .norm import BatchNorm1d, BatchNorm2d, Dropout, LocalResponseNorm, StochasticDepth
 from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d, MaxUnpool2d, Upsample
@@ -18,6 +18,8 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Concat",
@@ -31,6 +33,7 @@ __all__ = [
     "Linear",
     "LocalResponseNorm",
     "LogSoftmax",
+    "MSELoss",
     "MaxPool2d",
     "MaxUnpool2d",
     "Module",

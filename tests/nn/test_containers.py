@@ -134,3 +134,10 @@ def test_losses_are_layers():
     logits = fc.Tensor(np.zeros((2, 4), np.float32), requires_grad=True)
     nn.CrossEntropyLoss(label_smoothing=0.1)(logits, np.array([1, 2])).backward()
     assert logits.grad.shape == (2, 4)
+    for loss, target in (
+        (nn.MSELoss("sum"), np.ones((2, 4), np.float32)),
+        (nn.BCEWithLogitsLoss(), np.ones((2, 4), np.float32)),
+        (nn.CrossEntropyLoss(np.ones(4, np.float32)), np.array([1, 2])),
+    ):
+        assert loss(logits, target).requires_grad and isinstance(loss(logits.data, target), np.ndarray)
+    assert float(nn.BCELoss()(np.float32([0.5]), np.float32([1]))) == pytest.approx(np.log(2), rel=1e-6)

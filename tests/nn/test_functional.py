@@ -34,6 +34,7 @@ def last(array):
 X, IMAGE = distinct(2, 4, 6, 5), distinct(4, 6, 5)
 VECTORS = [RNG.uniform(0.5, 1.5, 4) for _ in range(4)]
 TARGET = np.array([0, 3])
+SHARES = RNG.random((5, 4))
 INDICES = fc.ops.max_pool2d(X, 2, return_indices=True)[1]
 
 
@@ -112,6 +113,20 @@ CASES = {
     ),
     "cross_entropy of each": (lambda x: F.cross_entropy(x, TARGET, ignore_index=3, reduction="none"), normal(2, 5)),
     "cross_entropy of pixels": (lambda x: F.cross_entropy(x, np.array([[0, 2, 1]])), normal(1, 3, 3)),
+    "cross_entropy, class weights": (lambda x: F.cross_entropy(x, TARGET, np.arange(1.0, 6)), normal(2, 5)),
+    "mse_loss": (F.mse_loss, normal(2, 5), normal(2, 5)),
+    "mse_loss of each": (lambda x, y: F.mse_loss(x, y, "none"), last(X), X / 2),
+    "binary_cross_entropy": (lambda x: F.binary_cross_entropy(x, SHARES[:2], SHARES[2]), SHARES[3:] * 0.9 + 0.05),
+    "binary_cross_entropy_with_logits": (
+        lambda x: F.binary_cross_entropy_with_logits(x, SHARES[:2], reduction="sum", pos_weight=VECTORS[0]),
+        normal(2, 4),
+    ),
+    "hard_sigmoid": (F.hard_sigmoid, X * 1.1),
+    "hard_swish": (F.hard_swish, X * 1.1),
+    "scale_channels": (F.scale_channels, last(X), normal(2, 4)),
+    "max_pool1d": (lambda x: F.max_pool1d(x, 3, 2, 1), X[0]),
+    "max_pool1d with indices": (lambda x: F.max_pool1d(x, 2, return_indices=True), X[0, 0]),
+    "avg_pool1d": (lambda x: F.avg_pool1d(x, 2, 1), X[0]),
     "cat": (lambda x, y: F.cat([x, y]), normal(2, 3), normal(1, 3)),
     "concat": (lambda x, y, z: F.concat([x, y, z]), last(X), X, distinct(2, 1, 6, 5)),
     "pad": (lambda x: F.pad(x, ((1, 2), (0, 3)), 4.0), last(X)),

@@ -66,6 +66,16 @@ def silu(x: Any, inplace: bool = False) -> Any:
     return _Activation.apply(x, function="silu")
 
 
+def hard_sigmoid(x: Any, inplace: bool = False) -> Any:
+    """relu6(x + 3) / 6 (torch's hardsigmoid)."""
+    return _Activation.apply(x, function="hard_sigmoid")
+
+
+def hard_swish(x: Any, inplace: bool = False) -> Any:
+    """x relu6(x + 3) / 6 (torch's hardswish)."""
+    return _Activation.apply(x, function="hard_swish")
+
+
 # Those that convolutions fuse, by name.
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": relu, "relu6": relu6, "silu": silu, "sigmoid": sigmoid}
 

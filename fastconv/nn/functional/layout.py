@@ -1,4 +1,4 @@
-"""Joining, padding, reshaping, casting, adding: what moves data, with its gradients.
+"""Joining, padding, reshaping, casting, adding, scaling: what moves data, with its gradients.
 
 Under `fastconv.autocast`, where a result may meet an operand of another dtype, what is joined or added takes the first
 one's.
@@ -171,23 +171,44 @@ def cast(x: Any, dtype: Any) -> Any:
 
 
 class _AddActivation(Function):
-    """act(x + other), the activation one whose derivative shows in the result, or none."""
+    """act(x + y), the activation one whose derivative shows in the result, or none."""
 
     @staticmethod
-    def forward(ctx: Context, x: Any, other: Any, *, activation: str | None) -> Any:
-        y = ops.add(x, ops.cast(other, x.dtype) if modes().autocast else other, activation)
-        ctx.save(y if activation else None, activation)
-        return y
+    def forward(ctx: Context, x: Any, y: Any, *, activation: str | None) -> Any:
+        z = ops.add(x, ops.cast(y, x.dtype) if modes().autocast else y, activation)
+        ctx.save(z if activation else None, activation)
+        return z
 
     @staticmethod
     def backward(ctx: Context, grad: Any) -> Any:
-        y, activation = ctx.saved
-        grad = grad if activation is None else ops.activation_grad(y, grad, activation)
+        z, activation = ctx.saved
+        grad = grad if activation is None else ops.activation_grad(z, grad, activation)
         return tuple(grad if needed else None for needed in ctx.needs_grad)
 
 
-def add(x: Any, other: Any, activation: str | None = None) -> Any:
-    """act(x + other) for two of one shape and dtype: what ends a residual block, in one pass; see fastconv.ops.add."""
-    apart = activation in ACTIVATIONS and activation not in FROM_RESULT and recorded(x, other)
-    y = _AddActivation.apply(x, other, activation=None if apart else activation)
-    return ACTIVATIONS[str(activation)](y) if apart else y
+def add(x: Any, y: Any, activation: str | None = None) -> Any:
+    """act(x + y) for two of one shape and dtype: what ends a residual block, in one pass; see fastconv.ops.add."""
+    apart = activation in ACTIVATIONS and activation not in FROM_RESULT and recorded(x, y)
+    z = _AddActivation.apply(x, y, activation=None if apart else activation)
+    return ACTIVATIONS[str(activation)](z) if apart else z
+
+
+class _ScaleChannels(Function):
+    """Images times a number for each of their channels."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Any, scale: Any) -> Any:
+        scale = ops.cast(scale, x.dtype) if modes().autocast else scale
+        ctx.save(x, scale)
+        return ops.scale_channels(x, scale)
+
+    @staticmethod
+    def backward(ctx: Context, grad: Any) -> Any:
+        for_x, for_scale = ctx.needs_grad
+        dx, dscale = ops.scale_channels_grad(grad, *ctx.saved)
+        return dx if for_x else None, dscale if for_scale else None
+
+
+def scale_channels(x: Any, scale: Any) -> Any:
+    """x[n, c, h, w] scale[n, c], a squeeze-and-excitation block's product; see fastconv.ops.scale_channels."""
+    return _ScaleChannels.apply(x, scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,41 +18,42 @@ def _smallest(indices: Array, positions: int) -> Array:
     return indices.astype(np.min_scalar_type(max(positions - 1, 0)))
 
 
-class _MaxPool2d(Function):
-    """The maximum over windows, and where it was."""
+class _MaxPool(Function):
+    """The maximum over windows, and where it was; `pool` is the operation's name in fastconv.ops."""
 
     @staticmethod
-    def forward(ctx: Context, x: Any, *, arguments: tuple[Any, ...], adaptive: bool, with_indices: bool) -> Any:
-        pool: Callable[..., Any] = ops.adaptive_max_pool2d if adaptive else ops.max_pool2d
+    def forward(ctx: Context, x: Any, *, pool: str, arguments: tuple[Any, ...], with_indices: bool = False) -> Any:
+        run: Callable[..., Any] = getattr(ops, pool)
         if not (ctx.recording or with_indices):
-            return pool(x, *arguments)
-        y, indices = pool(x, *arguments, return_indices=True)
-        ctx.save(_smallest(indices, x.shape[-2] * x.shape[-1]))
-        ctx.x_shape, ctx.arguments, ctx.adaptive = x.shape, arguments, adaptive
+            return run(x, *arguments)
+        y, indices = run(x, *arguments, return_indices=True)
+        ctx.save(_smallest(indices, math.prod(x.shape[-2 if pool.endswith("2d") else -1 :])), x.shape, pool, arguments)
         return (y, indices) if with_indices else y
 
     @staticmethod
     def backward(ctx: Context, grad: Any, *unused: Any) -> Any:
-        (small,) = ctx.saved
-        indices = small.astype(np.int64)
-        if ctx.adaptive:
-            return ops.adaptive_max_pool2d_grad(grad, indices, ctx.x_shape)
-        return ops.max_pool2d_grad(grad, indices, ctx.x_shape, *ctx.arguments)
+        small, shape, pool, arguments = ctx.saved
+        return _gradient(pool, arguments, grad, small.astype(np.int64), shape)
 
 
-class _AvgPool2d(Function):
-    """The average over windows."""
+class _AvgPool(Function):
+    """The average over windows; `pool` is the operation's name in fastconv.ops."""
 
     @staticmethod
-    def forward(ctx: Context, x: Any, *, arguments: tuple[Any, ...], adaptive: bool) -> Any:
-        y = (ops.adaptive_avg_pool2d if adaptive else ops.avg_pool2d)(x, *arguments)
-        ctx.save(x.shape if ctx.recording else None, arguments, adaptive)
+    def forward(ctx: Context, x: Any, *, pool: str, arguments: tuple[Any, ...]) -> Any:
+        y = getattr(ops, pool)(x, *arguments)
+        ctx.save(x.shape if ctx.recording else None, pool, arguments)
         return y
 
     @staticmethod
     def backward(ctx: Context, grad: Any) -> Any:
-        shape, arguments, adaptive = ctx.saved
-        return ops.adaptive_avg_pool2d_grad(grad, shape) if adaptive else ops.avg_pool2d_grad(grad, shape, *arguments)
+        shape, pool, arguments = ctx.saved
+        return _gradient(pool, arguments, grad, shape)
+
+
+def _gradient(pool: str, arguments: tuple[Any, ...], *operands: Any) -> Any:
+    """The gradient of a pooling; an adaptive one's tells the size of its windows from that of grad."""
+    return getattr(ops, f"{pool}_grad")(*operands, *(() if pool.startswith("adaptive") else arguments))
 
 
 def max_pool2d(
@@ -73,7 +75,7 @@ def max_pool2d(
             [0., 0.]]])
     """
     arguments = (kernel_size, stride, padding, dilation, ceil_mode)
-    return _MaxPool2d.apply(x, arguments=arguments, adaptive=False, with_indices=return_indices)
+    return _MaxPool.apply(x, pool="max_pool2d", arguments=arguments, with_indices=return_indices)
 
 
 def avg_pool2d(
@@ -86,17 +88,44 @@ def avg_pool2d(
 ) -> Any:
     """Average over windows; see fastconv.ops.avg_pool2d."""
     arguments = (kernel_size, stride, padding, ceil_mode, count_include_pad)
-    return _AvgPool2d.apply(x, arguments=arguments, adaptive=False)
+    return _AvgPool.apply(x, pool="avg_pool2d", arguments=arguments)
 
 
 def adaptive_avg_pool2d(x: Any, output_size: Any) -> Any:
     """Averages to a given (P, Q); see fastconv.ops.adaptive_avg_pool2d."""
-    return _AvgPool2d.apply(x, arguments=(output_size,), adaptive=True)
+    return _AvgPool.apply(x, pool="adaptive_avg_pool2d", arguments=(output_size,))
 
 
 def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima to a given (P, Q); see fastconv.ops.adaptive_max_pool2d."""
-    return _MaxPool2d.apply(x, arguments=(output_size,), adaptive=True, with_indices=return_indices)
+    return _MaxPool.apply(x, pool="adaptive_max_pool2d", arguments=(output_size,), with_indices=return_indices)
+
+
+def max_pool1d(
+    x: Any,
+    kernel_size: int,
+    stride: int | None = None,
+    padding: int = 0,
+    dilation: int = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Maximum over windows of (N, C, L) or (C, L); see fastconv.ops.max_pool1d."""
+    arguments = (kernel_size, stride, padding, dilation, ceil_mode)
+    return _MaxPool.apply(x, pool="max_pool1d", arguments=arguments, with_indices=return_indices)
+
+
+def avg_pool1d(
+    x: Any,
+    kernel_size: int,
+    stride: int | None = None,
+    padding: int = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
+    """Average over windows of (N, C, L) or (C, L); see fastconv.ops.avg_pool1d."""
+    arguments = (kernel_size, stride, padding, ceil_mode, count_include_pad)
+    return _AvgPool.apply(x, pool="avg_pool1d", arguments=arguments)
 
 
 class _MaxUnpool2d(Function):
