@@ -6,10 +6,9 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.table import Table
 
 from ..autograd import Context, Function, Tensor
 from ..backends import cuda
@@ -19,6 +18,9 @@ from ..errors import ShapeError
 from ..nn import Module
 from ..nn.summary import layer_problem
 from .trainer import classification_loss, set_training
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Clock = Callable[[], float]
 
@@ -66,6 +68,8 @@ class Profile:
     def table(self) -> Table:
         """For rich to print."""
         shape = "x".join(map(str, self.input_shape))
+        from rich.table import Table
+
         table = Table(title=f"{self.model}, input {shape}, median of {self.passes} passes", title_justify="left")
         for heading in ("layer", "kind", "output"):
             table.add_column(heading)

@@ -6,12 +6,11 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
 from .callbacks import Callback, Row
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from .trainer import Trainer
 
 # Seconds between two looks at the sums: a look at a GPU's waits for it.
@@ -23,11 +22,14 @@ class ProgressBar(Callback):
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
-        self._task = TaskID(0)
+        self._task: TaskID | None = None
         self._shown = 0.0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             # Lines that are printed meanwhile pass above the bar, unless they go somewhere else than the bar does.
             shared = sys.stdout.isatty()
@@ -37,7 +39,7 @@ class ProgressBar(Callback):
 
     def on_step_end(self, trainer: Trainer) -> None:
         now = time.perf_counter()
-        if self._bar is None or now - self._shown < _INTERVAL:
+        if self._bar is None or self._task is None or now - self._shown < _INTERVAL:
             return
         self._shown = now
         running = trainer.running
