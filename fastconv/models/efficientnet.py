@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from .. import nn
+from ..nn import functional as F
 from ._blocks import conv_norm, initialise
 from ._registry import Builder, Paper, register_model
 
@@ -43,7 +44,7 @@ class SqueezeExcitation(nn.Module):
         self.scale_activation = nn.Sigmoid()
 
     def forward(self, x: Any) -> Any:
-        return x * nn.chain(x, *self.children())
+        return F.scale_channels(x, nn.chain(x, *self.children()))
 
 
 class MBConv(nn.Module):
