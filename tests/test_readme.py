@@ -23,7 +23,7 @@ def test_the_first_two_blocks_are_one_line_commands():
         assert kind == "sh" and text.count("\n") == 1 and text.strip().endswith(end)
 
 
-@pytest.mark.parametrize(("page", "examples"), [("README.md", 4), ("docs/simt.md", 2)])
+@pytest.mark.parametrize(("page", "examples"), [("README.md", 4), ("docs/simt.md", 2), ("docs/hopper.md", 1)])
 def test_the_examples_print_what_is_shown(page, examples, tmp_path, monkeypatch):
     from fastconv.backends import registry, simt
 
@@ -50,7 +50,16 @@ def test_the_examples_print_what_is_shown(page, examples, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/cuda.md", "docs/numerics.md", "docs/simt.md"]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/cuda.md",
+        "docs/numerics.md",
+        "docs/simt.md",
+        "docs/hopper.md",
+    ],
 )
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http|#)([^)#]+)", (ROOT / page).read_text()):
