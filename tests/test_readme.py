@@ -28,6 +28,7 @@ def test_the_first_two_blocks_are_one_line_commands():
     [
         ("README.md", 5),
         ("docs/data.md", 4),
+        ("docs/hopper.md", 1),
         ("docs/simt.md", 2),
         ("docs/training.md", 5),
         ("docs/training-loop.md", 4),
@@ -66,6 +67,7 @@ def test_the_examples_print_what_is_shown(page, examples, tmp_path, monkeypatch)
         "docs/architecture.md",
         "docs/cuda.md",
         "docs/data.md",
+        "docs/hopper.md",
         "docs/numerics.md",
         "docs/simt.md",
         "docs/training.md",

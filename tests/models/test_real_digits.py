@@ -54,6 +54,14 @@ def test_predict_reads_a_digit_drawn_dark_on_light(data, digits, tmp_path, capsy
     assert f": {labels[0]} " in capsys.readouterr().out
 
 
+def test_the_weights_that_the_package_brings(digits):
+    """Trained by `fastconv train deep_convnet`: see bench/results/training."""
+    images, labels = digits
+    net, _ = load_model("deep_convnet")
+    logits = net(images[:2000].astype(np.float32) / 255)
+    assert int((logits.argmax(1) == labels[:2000]).sum()) == 1989
+
+
 def test_simple_convnet_by_layers(data, digits):
     """Another published network, built from the layers on the spot: 98.90 %."""
     images, labels = digits

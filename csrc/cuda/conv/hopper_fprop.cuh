@@ -155,6 +155,7 @@ __global__ void __launch_bounds__(384, 1)
             };
             if (kGradient) {
               const int part = rank * (kK / kCluster);
+#pragma unroll 1
               for (int i = 0; i < kN / 64; ++i) load_w(w_stage + i * kColumnBytes + part * kRow, k + i * 64, c + part);
             } else {
               const int part = rank * (kN / kCluster);
