@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -24,6 +25,10 @@ class ConvWeight:
         self.kept = kept
         self.launches = _core.ConvLaunches() if kept else None
         self._forms: dict[Hashable, Any] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ConvWeight:
+        """Another one over a copy of the array, whose forms and launches are still to be made."""
+        return ConvWeight(copy.deepcopy(self.array, memo), self.kept)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -293,18 +293,21 @@ VECTOR = np.zeros(3, np.float32)
     ("call", "message"),
     [
         (lambda: _core.activation_grad(0, 0, F32, F32[:1].copy(), F32.copy(), 0.0), "grad: expected 6 elements"),
-        (lambda: _core.activation_grad(0, 6, F32, F32, F32.copy(), 0.0), "function out of range"),
+        (lambda: _core.activation_grad(0, 8, F32, F32, F32.copy(), 0.0), "function out of range"),
         (lambda: _core.bias_activation(0, F32, F32, None, F32.copy(), 0), "bias: expected 3 elements"),
         (lambda: _core.bias_activation(0, F32, None, None, F32.copy(), 5), "activation out of range"),
         (lambda: _core.dropout(0, F32, F64.copy(), 0, 1.0, 0, 0), "y: expected 6 elements of 4 bytes"),
         (lambda: _core.cast(0, 4, F32, F64.copy()), "dtype code out of range"),
         (lambda: _core.cast(0, 1, F32, F64.copy()), "y: expected 6 elements of 2 bytes"),
-        (lambda: _core.sgd(0, F32.copy(), F32, VECTOR.copy(), None, 1, 0, 1, 0, False, False), "velocity: expected 6"),
         (
-            lambda: _core.sgd(0, F64.copy(), F32, None, None, 1, 0, 1, 0, False, False),
+            lambda: _core.sgd(0, F32.copy(), F32, VECTOR.copy(), None, 0, 0, 1, 0, 1, False, False),
+            "velocity: expected 6",
+        ),
+        (
+            lambda: _core.sgd(0, F64.copy(), F32, None, None, 0, 0, 1, 0, 1, False, False),
             "param: expected 6 elements of 4",
         ),
-        (lambda: _core.adam(0, F32.copy(), F32, F32.copy(), VECTOR.copy(), None, *[1.0] * 8), "square: expected 6"),
+        (lambda: _core.adam(0, F32.copy(), F32, F32.copy(), VECTOR.copy(), None, *[1.0] * 9), "square: expected 6"),
         (
             lambda: _core.batch_norm_train(0, F32, None, None, 0.1, F32.copy(), VECTOR.copy(), I64),
             "inverse_std: expected 3 elements of 4 bytes",
@@ -316,10 +319,16 @@ VECTOR = np.zeros(3, np.float32)
         (lambda: _core.local_response_norm(0, F64, F32, F32.copy(), 5, 1, 1, 1), "grad: expected 6 elements of 4"),
         (lambda: _core.local_response_norm(0, None, F32, F32.copy(), 0, 1, 1, 1), "size must be positive"),
         (lambda: _core.softmax_grad(0, F32, F64, F32.copy(), False), "grad: expected 6 elements of 4 bytes"),
-        (lambda: _core.cross_entropy(0, F32, I32, -100, 0, 0, VECTOR[:2].copy()), "target: expected 2 elements of 8"),
-        (lambda: _core.cross_entropy(0, F32, I64, -100, 0, 0, VECTOR[:1].copy()), "y: expected 2 elements"),
-        (lambda: _core.cross_entropy(0, F32, I64, -100, 0, 3, VECTOR[:1].copy()), "reduction out of range"),
-        (lambda: _core.cross_entropy_grad(0, VECTOR, F32, I64, -100, 0, 2, F32.copy()), "grad: expected 1 elements"),
+        (
+            lambda: _core.cross_entropy(0, F32, I32, None, -100, 0, 0, VECTOR[:2].copy()),
+            "target: expected 2 elements of 8",
+        ),
+        (lambda: _core.cross_entropy(0, F32, I64, None, -100, 0, 0, VECTOR[:1].copy()), "y: expected 2 elements"),
+        (lambda: _core.cross_entropy(0, F32, I64, None, -100, 0, 3, VECTOR[:1].copy()), "reduction out of range"),
+        (
+            lambda: _core.cross_entropy_grad(0, VECTOR, F32, I64, None, -100, 0, 2, F32.copy()),
+            "grad: expected 1 elements",
+        ),
         (
             lambda: _core.pool_grad(0, POOLED, None, IMAGE.copy(), FIRST, LAST + 2, I32, FIRST, LAST, I32),
             "rows: window outside the input",
@@ -348,4 +357,4 @@ def test_bindings_make_no_arrays_of_other_things():
     with pytest.raises(TypeError, match="bias: expected an array or None"):
         _core.bias_activation(0, F32, [1.0, 2.0, 3.0], None, F32.copy(), 0)
     with pytest.raises(TypeError, match="low: expected an array or None"):
-        _core.sgd(0, F32.copy(), F32, None, [0.0] * 6, 1, 0, 1, 0, False, False)
+        _core.sgd(0, F32.copy(), F32, None, [0.0] * 6, 0, 0, 1, 0, 1, False, False)

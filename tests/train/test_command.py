@@ -89,9 +89,11 @@ def test_a_folder_holds_one_run(tmp_path, capsys):
     model.load_state_dict(fc.load(folder / "best.safetensors"))
 
 
-def test_the_default_recipe_is_the_books():
+def test_the_default_recipe():
     run = training.Run.of("deep_convnet", {})
-    assert run.recipe == training.Recipe("mnist", 20, 100, "adam", 1e-3, initialise="he")
+    assert run.recipe == training.Recipe(
+        "mnist", 20, 100, "adam", 1e-3, schedule="cosine", augment="light", initialise="he"
+    )
     model = training.build_model(run, 10)
     first = model.state_dict()["features.12.weight"]
     assert abs(first.std() / np.sqrt(2 / 576) - 1) < 0.02 and not model.state_dict()["features.12.bias"].any()
