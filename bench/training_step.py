@@ -4,7 +4,8 @@
 
 DeepConvNet on 100 digits, ResNet-18 on 16 images of 64 x 64, Adam; every mode that PyTorch has for it: contiguous,
 channels-last, and compiled by inductor. A turn is one step of each, with a burst of multiply-adds beside it; the least and
-the median of all turns are reported. Before that the losses of two steps are compared (without dropout).
+the median of all turns are reported. Before that the losses are compared (without dropout; that gradients agree is for
+tests/test_torch_training.py: Adam's first step is nearly the sign of a gradient, so later losses drift apart).
 """
 
 from __future__ import annotations
@@ -122,13 +123,13 @@ def without_dropout(net: Any) -> None:
 
 
 def compare(torch: Any, name: str, x: Any, labels: Any) -> float:
-    """The largest relative difference between the losses of two steps."""
+    """The relative difference between the losses of the first step."""
     net, step = ours(name, x, labels)
     other, their_step = theirs(torch, name, net.state_dict(), x, labels, False, False)
     without_dropout(net)
     without_dropout(other)
-    differences = [abs(a - b) / abs(b) for a, b in ((step(), their_step()) for _ in range(2))]
-    return max(differences)
+    loss, their_loss = step(), their_step()
+    return abs(loss - their_loss) / abs(their_loss)
 
 
 def measure(torch: Any, name: str, seconds: float, compile_too: bool) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def measure(torch: Any, name: str, seconds: float, compile_too: bool) -> dict[st
     random = np.random.default_rng(0)
     x, labels = random.standard_normal(shape, dtype=np.float32), random.integers(0, 10, shape[0])
     difference = compare(torch, name, x, labels)
-    assert difference < 1e-3, f"{name}: losses differ by {difference:.1e}"
+    assert difference < 1e-5, f"{name}: losses differ by {difference:.1e}"
     net, step = ours(name, x, labels)
     steps: dict[str, Step] = {"fastconv": step}
     modes = {"torch contiguous": (False, False), "torch channels-last": (True, False)}
