@@ -95,12 +95,12 @@ class Function:
     @staticmethod
     def forward(ctx: Context, *arrays: Any, **options: Any) -> Any:
         """The operation, on arrays."""
-        raise NotImplementedError
+        raise NotImplementedError("a subclass of Function defines forward(ctx, *arrays, **options)")
 
     @staticmethod
     def backward(ctx: Context, *grads: Any) -> Any:
         """The gradients of the inputs, given those of the outputs."""
-        raise NotImplementedError
+        raise NotImplementedError("a subclass of Function defines backward(ctx, *grads) where gradients are wanted")
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> Any:

@@ -33,7 +33,7 @@ class _Log(Callback):
 
     def text(self, rows: list[Row]) -> str:
         """The whole file."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no text()")
 
 
 class CSVLog(_Log):

@@ -21,7 +21,7 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
 
     try:
         with safe_open(path, "numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118  (no mapping)
     except (SafetensorError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileFormatError(f"safetensors: {error}") from None
 

@@ -28,7 +28,7 @@ class Affine(Transform):
 
     def maps(self, draws: Draws) -> Array:
         """(N, 2, 3) float64: for each image, from a place in the result to one in the image (see `warp`)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no maps()")
 
     def apply(self, images: Array, draws: Draws) -> Array:
         """The images, sampled bilinearly."""

@@ -29,7 +29,7 @@ class Transform:
 
     def apply(self, images: Array, draws: Draws) -> Array:
         """The changed images; images itself stays as it is. Random numbers come from draws alone."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no apply()")
 
     def __call__(self, images: Any, *, seed: int = 0, epoch: int = 0, indices: Any = None) -> Array:
         array = np.asarray(images)
